@@ -1,0 +1,1 @@
+//! One file per API of the protocol; this table is the list.

@@ -1,0 +1,1 @@
+//! The broker: everything that one process of a cluster owns.

@@ -1,0 +1,1 @@
+//! The image of the cluster that the controller spreads by UpdateMetadata.

@@ -1,0 +1,1 @@
+//! Settings: every key that Kafka lists, declared once.

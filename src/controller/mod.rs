@@ -1,0 +1,1 @@
+//! The classic controller as a pure machine, and its shell.

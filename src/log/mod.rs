@@ -1,0 +1,1 @@
+//! The log: segments, indexes and checkpoints on disk.

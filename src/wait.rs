@@ -1,0 +1,1 @@
+//! Waiting without naming a runtime.
