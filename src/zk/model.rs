@@ -1,1 +1,0 @@
-//! ZooKeeper as a pure model.
