@@ -93,7 +93,8 @@ pub fn load(directory: &Path) -> Result<Vec<Module>, String> {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         for module in parse(&file, &text)? {
-            if let Some(other) = modules.iter().find(|m| m.name == module.name || (m.key.is_some() && m.key == module.key))
+            if let Some(other) =
+                modules.iter().find(|m| m.name == module.name || (m.key.is_some() && m.key == module.key))
             {
                 return Err(format!("{file}: {} has the name or key of {}", module.name, other.file));
             }

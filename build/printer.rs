@@ -103,7 +103,10 @@ fn print_read(out: &mut String, module: &Module, s: &Struct) {
         if tagged.is_empty() {
             line!(out, "            if flexible {{\n                r.skip_tags()?;\n            }}");
         } else {
-            line!(out, "            if flexible {{\n                r.tags(|tag, r| {{\n                    match tag {{");
+            line!(
+                out,
+                "            if flexible {{\n                r.tags(|tag, r| {{\n                    match tag {{"
+            );
             for field in tagged {
                 let guard = condition(field.versions, module.versions).map_or(String::new(), |c| format!(" if {c}"));
                 let tag = field.tag.unwrap_or_default();
@@ -148,8 +151,14 @@ fn print_write(out: &mut String, module: &Module, s: &Struct) {
 
 /// A function over all messages by name, so that tests and the fuzz target need no table of their own.
 fn print_reencode(out: &mut String, modules: &[Module]) {
-    line!(out, "\n/// Reads the message with this path (`fetch::Request`) and writes it again; `None` if there is none.");
-    line!(out, "#[doc(hidden)]\npub fn reencode(path: &str, r: &mut Reader, version: i16) -> Option<Result<Out, WireError>> {{");
+    line!(
+        out,
+        "\n/// Reads the message with this path (`fetch::Request`) and writes it again; `None` if there is none."
+    );
+    line!(
+        out,
+        "#[doc(hidden)]\npub fn reencode(path: &str, r: &mut Reader, version: i16) -> Option<Result<Out, WireError>> {{"
+    );
     line!(out, "    Some(match path {{");
     for module in modules {
         let roots: &[&str] = if module.key.is_some() { &["Request", "Response"] } else { &["Data"] };

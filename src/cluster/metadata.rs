@@ -145,11 +145,7 @@ pub struct MetadataCache {
 
 impl Default for MetadataCache {
     fn default() -> Self {
-        Self {
-            image: ArcSwap::default(),
-            write: Mutex::default(),
-            version: tokio::sync::watch::channel(0).0,
-        }
+        Self { image: ArcSwap::default(), write: Mutex::default(), version: tokio::sync::watch::channel(0).0 }
     }
 }
 
@@ -186,9 +182,10 @@ impl MetadataCache {
         image.brokers = Arc::new(request.live_brokers.iter().map(alive_broker).map(|b| (b.id, b)).collect());
 
         // Versions before 5 name the topic in each partition.
-        let grouped = request.topic_states.iter().map(|topic| {
-            (&*topic.topic_name, topic.topic_id, topic.partition_states.iter().collect::<Vec<_>>())
-        });
+        let grouped = request
+            .topic_states
+            .iter()
+            .map(|topic| (&*topic.topic_name, topic.topic_id, topic.partition_states.iter().collect::<Vec<_>>()));
         let mut ungrouped: BTreeMap<&str, Vec<&update_metadata::UpdateMetadataPartitionState>> = BTreeMap::new();
         for state in &request.ungrouped_partition_states {
             ungrouped.entry(&state.topic_name).or_default().push(state);

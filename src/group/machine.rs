@@ -89,7 +89,9 @@ pub enum Effect {
     Joined(Token, Joined),
     Synced(Token, Synced),
     /// Append the group's record to `__consumer_offsets`, then report by [`Group::stored`] with this generation.
-    Store { generation: i32 },
+    Store {
+        generation: i32,
+    },
 }
 
 /// Why the running join phase ends at its deadline.
@@ -477,10 +479,7 @@ impl Group {
         self.pending_sync_deadline = None;
         self.join_phase = Some(if self.state == State::Empty {
             let remaining_ms = (self.rebalance_timeout_ms() - initial_delay_ms).max(0);
-            JoinPhase {
-                deadline: now + initial_delay_ms,
-                initial: Some(Initial { remaining_ms, new_member: false }),
-            }
+            JoinPhase { deadline: now + initial_delay_ms, initial: Some(Initial { remaining_ms, new_member: false }) }
         } else {
             JoinPhase { deadline: now + self.rebalance_timeout_ms(), initial: None }
         });

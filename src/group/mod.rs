@@ -1,1 +1,5 @@
 //! Group coordinator.
+
+pub mod machine;
+pub mod member;
+pub mod offsets;

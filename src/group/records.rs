@@ -2,7 +2,7 @@
 //!
 //! The layout is declared in `schema/group_log.messages`; here are the versions that Kafka 3.9.1 writes.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::machine::{Group, State};
 use super::member::Member;
@@ -11,7 +11,7 @@ use crate::ids::{LeaderEpoch, Offset, TopicPartition};
 use crate::record::BatchBuilder;
 use crate::time::Millis;
 use crate::wire::messages::{group_metadata_key, group_metadata_value, offset_commit_key, offset_commit_value};
-use crate::wire::{Message, Out, Reader, WireError};
+use crate::wire::{Message, WireError, frame};
 
 /// Version of an offset's key; 0 is read as well.
 const OFFSET_KEY_VERSION: i16 = 1;
@@ -32,21 +32,9 @@ pub enum Entry {
 }
 
 fn versioned<M: Message>(version: i16, message: &M) -> Bytes {
-    let mut out = Out::new();
-    message.write(&mut out, version).expect("internal records can be written in the versions named here");
-    let body = out.into_bytes();
-    let mut bytes = BytesMut::with_capacity(2 + body.len());
-    bytes.put_i16(version);
-    bytes.extend_from_slice(&body);
-    bytes.freeze()
-}
-
-fn split(mut bytes: Bytes) -> Result<(i16, Reader), WireError> {
-    if bytes.len() < 2 {
-        return Err(WireError::truncated());
-    }
-    let version = bytes.get_i16();
-    Ok((version, Reader::new(bytes)))
+    frame::encode_versioned(version, message)
+        .and_then(|out| out.into_bytes().map_err(|_| WireError::Length(-1)))
+        .expect("internal records hold nothing that these versions cannot carry")
 }
 
 /// Key of a partition's offset.
@@ -115,7 +103,7 @@ pub fn batch(records: &[(Bytes, Option<Bytes>)], wall_ms: Millis) -> Bytes {
 
 /// Reads a record back.
 pub fn parse(key: Bytes, value: Option<Bytes>) -> Result<Entry, WireError> {
-    let (key_version, mut key) = split(key)?;
+    let (key_version, mut key) = frame::read_version(key)?;
     match key_version {
         0 | 1 => {
             let key = offset_commit_key::Data::read(&mut key, key_version)?;
@@ -127,7 +115,7 @@ pub fn parse(key: Bytes, value: Option<Bytes>) -> Result<Entry, WireError> {
             let key = group_metadata_key::Data::read(&mut key, key_version)?;
             let value = value
                 .map(|value| {
-                    let (version, mut value) = split(value)?;
+                    let (version, mut value) = frame::read_version(value)?;
                     group_metadata_value::Data::read(&mut value, version)
                 })
                 .transpose()?;
@@ -138,7 +126,7 @@ pub fn parse(key: Bytes, value: Option<Bytes>) -> Result<Entry, WireError> {
 }
 
 fn parse_offset(value: Bytes) -> Result<Committed, WireError> {
-    let (version, mut value) = split(value)?;
+    let (version, mut value) = frame::read_version(value)?;
     let value = offset_commit_value::Data::read(&mut value, version)?;
     Ok(Committed {
         offset: Offset(value.offset),

@@ -293,13 +293,7 @@ impl Cache {
 
     /// Makes room: the session idle longest if it is stale, else the least valuable one if the new one, of `size`
     /// partitions, is worth as much. Followers' sessions are worth more than consumers', then size counts.
-    fn evict(
-        &self,
-        shard: &mut HashMap<i32, Arc<Mutex<Session>>>,
-        privileged: bool,
-        size: usize,
-        now: Millis,
-    ) -> bool {
+    fn evict(&self, shard: &mut HashMap<i32, Arc<Mutex<Session>>>, privileged: bool, size: usize, now: Millis) -> bool {
         let mut oldest: Option<(Millis, i32)> = None;
         let mut least: Option<(bool, usize, i32)> = None;
         for session in shard.values() {

@@ -223,7 +223,11 @@ mod tests {
         assert!(isr.maximal_contains(BrokerId(3)));
         assert_eq!(isr.maximal_len(), 3);
         assert_eq!(isr.proposal(EPOCH, VERSION).unwrap().isr, ids(&[1, 2]));
-        assert_eq!(isr.answered(ticket, accepted(4, 9, &[1, 2]), EPOCH, VERSION), Settled::Shrunk, "same version is fine");
+        assert_eq!(
+            isr.answered(ticket, accepted(4, 9, &[1, 2]), EPOCH, VERSION),
+            Settled::Shrunk,
+            "same version is fine"
+        );
     }
 
     #[test]

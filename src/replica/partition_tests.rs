@@ -162,9 +162,8 @@ fn expand_needs_the_high_watermark_and_the_epoch_start() {
 #[test]
 fn replicas_that_are_not_assigned_are_refused() {
     let mut state = leader(&[1], 1);
-    let mut ask = |epoch| {
-        state.follower_fetched(BrokerId(9), LeaderEpoch(epoch), Offset(0), Offset(0), Offset(10), 0, rules(1))
-    };
+    let mut ask =
+        |epoch| state.follower_fetched(BrokerId(9), LeaderEpoch(epoch), Offset(0), Offset(0), Offset(10), 0, rules(1));
     assert_eq!(ask(-1), Err(NotLeaderOrFollower));
     assert_eq!(ask(0), Err(UnknownLeaderEpoch));
 }

@@ -101,8 +101,16 @@ impl Reader {
     }
 
     /// A compact length is stored plus one, 0 being null; of the others each negative one is null.
-    fn length(&mut self, flexible: bool, plain: fn(&mut Self) -> Result<i32, WireError>) -> Result<Option<usize>, WireError> {
-        if flexible { Ok(self.varint()?.checked_sub(1).map(|n| n as usize)) } else { Ok(usize::try_from(plain(self)?).ok()) }
+    fn length(
+        &mut self,
+        flexible: bool,
+        plain: fn(&mut Self) -> Result<i32, WireError>,
+    ) -> Result<Option<usize>, WireError> {
+        if flexible {
+            Ok(self.varint()?.checked_sub(1).map(|n| n as usize))
+        } else {
+            Ok(usize::try_from(plain(self)?).ok())
+        }
     }
 
     pub fn nullable_string(&mut self, flexible: bool) -> Result<Option<Str>, WireError> {
@@ -164,10 +172,7 @@ impl Reader {
     }
 
     /// The tagged fields at the end of a flexible struct (KIP-482); each gets a reader for its own bytes.
-    pub fn tags(
-        &mut self,
-        mut field: impl FnMut(u32, &mut Reader) -> Result<(), WireError>,
-    ) -> Result<(), WireError> {
+    pub fn tags(&mut self, mut field: impl FnMut(u32, &mut Reader) -> Result<(), WireError>) -> Result<(), WireError> {
         for _ in 0..self.varint()? {
             let tag = self.varint()?;
             let size = self.varint()? as usize;

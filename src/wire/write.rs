@@ -71,11 +71,19 @@ impl Out {
 
     pub fn put_nullable_string(&mut self, flexible: bool, value: Option<&Str>) -> Result<(), WireError> {
         let Some(text) = value else {
-            if flexible { self.put_varint(0) } else { self.put_i16(-1) }
+            if flexible {
+                self.put_varint(0)
+            } else {
+                self.put_i16(-1)
+            }
             return Ok(());
         };
         let length = i16::try_from(text.len()).map_err(|_| WireError::StringTooLong(text.len()))?;
-        if flexible { self.put_varint(length as u32 + 1) } else { self.put_i16(length) }
+        if flexible {
+            self.put_varint(length as u32 + 1)
+        } else {
+            self.put_i16(length)
+        }
         self.buffer().put_slice(text.as_bytes());
         Ok(())
     }
