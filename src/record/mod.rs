@@ -1,1 +1,31 @@
-//! Record batches and message sets.
+//! Record batches (format v2, magic 2): reading, checking, building, compressing.
+//!
+//! Pure functions over bytes: no files, no sockets, no clock. The formats are those of Kafka's
+//! `org.apache.kafka.common.record`; a batch is
+//!
+//! ```text
+//! base offset i64 | length i32 | leader epoch i32 | magic i8 | crc u32 | attributes i16 | last offset delta i32 |
+//! base timestamp i64 | max timestamp i64 | producer id i64 | producer epoch i16 | base sequence i32 | count i32 | records
+//! ```
+//!
+//! The CRC covers everything after itself, so a leader may set the offset and its epoch without touching it; that is
+//! what makes the common append free of copies. Only the records are compressed, never the header.
+//! The formats before magic 2 are refused with [`BatchError::OldFormat`]: nothing reads or cuts them by mistake.
+
+mod batch;
+mod build;
+mod codec;
+mod control;
+mod records;
+mod validate;
+mod varint;
+
+pub use batch::{Attributes, Batch, BatchError, BatchHeader, Batches, HEADER_BYTES, PREFIX_BYTES, batches, frame};
+pub use build::{BatchBuilder, NO_TIMESTAMP};
+pub use codec::{Codec, CodecError, Compression, DECOMPRESSED_LIMIT_BYTES};
+pub use control::{EndMarker, EndTxn, end_txn_batch};
+pub use records::{Header, Record, RecordError, Records, RecordSummary, walk};
+pub use validate::{
+    AppendOrigin, Prepared, PreparedBatch, RecordFault, TimestampType, ValidateError, ValidateOptions, check_produce, validate,
+};
+pub use varint::{put_varint, put_varlong, varint_len, varlong_len};
