@@ -98,7 +98,7 @@ impl Codec {
             Codec::Snappy => Box::new(SnappyReader::new(bytes)),
             Codec::Lz4 => {
                 check_lz4_frame(bytes).map_err(failed)?;
-                Box::new(lz4::Decoder::new(bytes).map_err(failed)?)
+                Box::new(Lz4Reader(Some(lz4::Decoder::new(bytes).map_err(failed)?)))
             }
             Codec::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes).map_err(failed)?),
         })
@@ -168,6 +168,21 @@ fn check_lz4_frame(bytes: &[u8]) -> io::Result<()> {
             _ => Ok(()),
         },
         _ => invalid("not an LZ4 frame"),
+    }
+}
+
+/// An LZ4 stream that knows whether its frame came to an end; the crate's decoder takes the end of its input for it.
+struct Lz4Reader<'a>(Option<lz4::Decoder<&'a [u8]>>);
+
+impl Read for Lz4Reader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let Some(decoder) = &mut self.0 else { return Ok(0) };
+        let read = decoder.read(out)?;
+        if read == 0 && !out.is_empty() {
+            let (_, finished) = self.0.take().expect("just used").finish();
+            finished?;
+        }
+        Ok(read)
     }
 }
 
