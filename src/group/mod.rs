@@ -1,5 +1,9 @@
-//! Group coordinator.
+//! Groups of consumers: who is a member, who leads, what is assigned, and the offsets they committed.
+//!
+//! [`machine`] decides, [`coordinator`] runs it, [`records`] is what lies in `__consumer_offsets`.
 
 pub mod machine;
+#[cfg(test)]
+mod machine_tests;
 pub mod member;
 pub mod offsets;

@@ -175,7 +175,17 @@ macro_rules! records {
 
 fields!(Acl { perms, scheme, id });
 fields!(Stat {
-    czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid
+    czxid,
+    mzxid,
+    ctime,
+    mtime,
+    version,
+    cversion,
+    aversion,
+    ephemeral_owner,
+    data_length,
+    num_children,
+    pzxid
 });
 
 records! {

@@ -25,7 +25,7 @@ pub use watches::{WatchMode, WatchTarget};
 
 use acl::{check_permission, mask_digests};
 use sessions::Sessions;
-use tree::{Trigger, Tree};
+use tree::{Tree, Trigger};
 use watches::Watches;
 
 use super::op::{Acl, CreateMode, Op, Outcome, Reply, Stat, WatchEvent, WatchKind, Write, ZkError};

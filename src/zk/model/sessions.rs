@@ -68,13 +68,7 @@ impl Sessions {
         self.by_id.get(&id).is_some_and(|session| session.password == password)
     }
 
-    pub(super) fn reopen(
-        &mut self,
-        id: SessionId,
-        timeout_ms: i32,
-        address: Option<Identity>,
-        now_ms: Millis,
-    ) -> bool {
+    pub(super) fn reopen(&mut self, id: SessionId, timeout_ms: i32, address: Option<Identity>, now_ms: Millis) -> bool {
         let Some(session) = self.by_id.get_mut(&id) else { return false };
         session.timeout_ms = timeout_ms;
         session.connected = true;

@@ -59,8 +59,7 @@ fn an_expired_session_loses_its_nodes_in_one_transaction() {
     let zxid = model.last_zxid();
     let (expired, events) = model.tick(6_000);
     assert_eq!(expired, [dying]);
-    let expected =
-        [event(watching, WatchKind::ChildrenChanged, "/ids"), event(watching, WatchKind::Deleted, "/ids/2")];
+    let expected = [event(watching, WatchKind::ChildrenChanged, "/ids"), event(watching, WatchKind::Deleted, "/ids/2")];
     assert_eq!(events, expected);
     assert_eq!(model.last_zxid(), zxid + 1);
     let stat = model.inspect("/ids").unwrap().1;
@@ -114,13 +113,8 @@ fn a_deletion_is_told_once_to_a_session_that_watches_data_and_children() {
 fn used_containers_go_when_empty() {
     let mut model = Model::default();
     let me = session(&mut model);
-    let container = Step::Create {
-        path: "/c".into(),
-        data: None,
-        kind: NodeKind::Container,
-        sequential: false,
-        acl: Acl::open(),
-    };
+    let container =
+        Step::Create { path: "/c".into(), data: None, kind: NodeKind::Container, sequential: false, acl: Acl::open() };
     model.write(me, container, 0).0.unwrap();
     model.tick(0);
     assert!(model.inspect("/c").is_some());

@@ -23,10 +23,26 @@ pub enum NodeKind {
 /// One write of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    Create { path: String, data: Option<Bytes>, kind: NodeKind, sequential: bool, acl: Vec<Acl> },
-    Delete { path: String, version: i32 },
-    SetData { path: String, data: Option<Bytes>, version: i32 },
-    Check { path: String, version: i32 },
+    Create {
+        path: String,
+        data: Option<Bytes>,
+        kind: NodeKind,
+        sequential: bool,
+        acl: Vec<Acl>,
+    },
+    Delete {
+        path: String,
+        version: i32,
+    },
+    SetData {
+        path: String,
+        data: Option<Bytes>,
+        version: i32,
+    },
+    Check {
+        path: String,
+        version: i32,
+    },
     /// A write that was understood but is not offered.
     Refused(ZkError),
 }
@@ -201,8 +217,7 @@ impl Tree {
         zxid: i64,
         wall_ms: Millis,
     ) -> (Vec<Result<Reply, ZkError>>, Vec<Trigger>) {
-        let mut transaction =
-            Transaction { session, caller, zxid, wall_ms, undo: Vec::new(), triggers: Vec::new() };
+        let mut transaction = Transaction { session, caller, zxid, wall_ms, undo: Vec::new(), triggers: Vec::new() };
         let count = steps.len();
         let mut results = Vec::with_capacity(count);
         for (index, step) in steps.into_iter().enumerate() {
@@ -318,12 +333,7 @@ impl Tree {
         let next = check_version(node.version, version)?;
         let node = self.node_mut(&path);
         let before = std::mem::replace(&mut node.data, data);
-        transaction.undo.push(Undo::SetData {
-            path: path.clone(),
-            data: before,
-            mzxid: node.mzxid,
-            mtime: node.mtime,
-        });
+        transaction.undo.push(Undo::SetData { path: path.clone(), data: before, mzxid: node.mzxid, mtime: node.mtime });
         node.version = next;
         node.mzxid = transaction.zxid;
         node.mtime = transaction.wall_ms;
@@ -474,7 +484,8 @@ fn split(path: &str) -> Option<(&str, &str)> {
 /// Is this a path of a node (`PathUtils.validatePath`)? The original looks at UTF-16 units, so that characters
 /// beyond the first plane are refused as surrogates.
 pub fn is_valid_path(path: &str) -> bool {
-    let is_refused = |c: char| matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..);
+    let is_refused =
+        |c: char| matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..);
     match path.strip_prefix('/') {
         None => false,
         Some("") => true,

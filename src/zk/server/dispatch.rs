@@ -20,7 +20,12 @@ pub(super) struct Answered {
 type Body = Result<Vec<u8>, i32>;
 
 /// Carries out one request of a session.
-pub(super) fn answer(model: &mut Model, session: SessionId, packet: &[u8], wall_ms: Millis) -> Result<Answered, JuteError> {
+pub(super) fn answer(
+    model: &mut Model,
+    session: SessionId,
+    packet: &[u8],
+    wall_ms: Millis,
+) -> Result<Answered, JuteError> {
     let mut reader = Reader::new(packet);
     let header: jute::RequestHeader = reader.get()?;
     let mut call = Call { model, session, wall_ms, events: Vec::new(), close: false };
