@@ -287,7 +287,7 @@ fn parse_base(word: &str) -> Result<Base, String> {
 
 /// `3`, `3+` or `3-7`; `last` stands in for the open end.
 fn range(text: &str, last: i16) -> Result<Versions, String> {
-    let number = |text: &str| text.parse::<i16>().map_err(|_| format!("`{text}` is not a range of versions"));
+    let number = |part: &str| part.parse::<i16>().map_err(|_| format!("`{text}` is not a range of versions"));
     let versions = match (text.strip_suffix('+'), text.split_once('-')) {
         (Some(first), _) => (number(first)?, last),
         (None, Some((first, last))) => (number(first)?, number(last)?),

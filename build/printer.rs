@@ -36,10 +36,12 @@ fn print_api_keys(out: &mut String, apis: &[&Module]) {
         line!(out, "        ApiKey::{},", api.name);
     }
     line!(out, "    ];\n\n    pub(super) const fn info(self) -> ApiInfo {{\n        match self {{");
-    for Module { name, versions, flexible, file, .. } in apis {
+    for api in apis {
+        let Module { name, versions, flexible, file, .. } = api;
+        let module = api.rust_name();
         let schema = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/schema/{file}\"))");
         line!(out, "            ApiKey::{name} => ApiInfo {{");
-        line!(out, "                name: \"{name}\", versions: {versions:?}, flexible: {flexible:?},");
+        line!(out, "                name: \"{name}\", module: \"{module}\", versions: {versions:?}, flexible: {flexible:?},");
         line!(out, "                schema: {schema},\n            }},");
     }
     line!(out, "        }}\n    }}\n}}");

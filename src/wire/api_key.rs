@@ -7,6 +7,7 @@ use super::ApiKey;
 
 pub(super) struct ApiInfo {
     pub name: &'static str,
+    pub module: &'static str,
     pub versions: (i16, i16),
     pub flexible: Option<i16>,
     pub schema: &'static str,
@@ -21,6 +22,11 @@ impl ApiKey {
     /// Kafka's name, as clients print it: `ListOffsets`.
     pub const fn name(self) -> &'static str {
         self.info().name
+    }
+
+    /// Name of the API's module in [`super::messages`]: `list_offsets`.
+    pub const fn module(self) -> &'static str {
+        self.info().module
     }
 
     /// The API with this number.

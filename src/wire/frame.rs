@@ -42,20 +42,9 @@ pub fn encode_request<R: Request>(
     client_id: Option<&Str>,
     request: &R,
 ) -> Result<Out, WireError> {
-    let mut out = Out::new();
-    out.put_i32(0);
-    out.put_i16(R::API.key());
-    out.put_i16(version);
-    out.put_i32(correlation_id);
-    let header_version = R::API.request_header_version(version);
-    if header_version >= 1 {
-        out.put_nullable_string(false, client_id)?;
-    }
-    if header_version >= 2 {
-        out.put_varint(0);
-    }
+    let mut out = start_request(R::API, version, correlation_id, client_id)?;
     request.write(&mut out, version)?;
-    with_length(out)
+    finish(out)
 }
 
 /// A whole frame with its length, ready to be sent. `version` is that of the request.
@@ -65,14 +54,49 @@ pub fn encode_response<M: Message>(
     correlation_id: i32,
     response: &M,
 ) -> Result<Out, WireError> {
+    let mut out = start_response(api, version, correlation_id);
+    response.write(&mut out, version)?;
+    finish(out)
+}
+
+/// Begins a frame: room for the length, and the header of a request. [`finish`] ends it.
+pub fn start_request(
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    client_id: Option<&Str>,
+) -> Result<Out, WireError> {
+    let mut out = Out::new();
+    out.put_i32(0);
+    out.put_i16(api.key());
+    out.put_i16(version);
+    out.put_i32(correlation_id);
+    let header_version = api.request_header_version(version);
+    if header_version >= 1 {
+        out.put_nullable_string(false, client_id)?;
+    }
+    if header_version >= 2 {
+        out.put_varint(0);
+    }
+    Ok(out)
+}
+
+/// Begins a frame: room for the length, and the header of a response. [`finish`] ends it.
+pub fn start_response(api: ApiKey, version: i16, correlation_id: i32) -> Out {
     let mut out = Out::new();
     out.put_i32(0);
     out.put_i32(correlation_id);
     if api.response_header_version(version) >= 1 {
         out.put_varint(0);
     }
-    response.write(&mut out, version)?;
-    with_length(out)
+    out
+}
+
+/// Fills in the length that the first four bytes stand for.
+pub fn finish(mut out: Out) -> Result<Out, WireError> {
+    let length = i32::try_from(out.len() - 4).map_err(|_| WireError::TooLong(out.len()))?;
+    out.set_i32(0, length);
+    Ok(out)
 }
 
 /// Reads a response (without its length) to a request of `R` in this version; also its correlation id.
@@ -103,11 +127,4 @@ pub fn encode_versioned<M: Message>(version: i16, message: &M) -> Result<Out, Wi
 pub fn read_version(bytes: Bytes) -> Result<(i16, Reader), WireError> {
     let mut r = Reader::new(bytes);
     Ok((r.i16()?, r))
-}
-
-/// Fills in the length that the first four bytes stand for.
-fn with_length(mut out: Out) -> Result<Out, WireError> {
-    let length = i32::try_from(out.len() - 4).map_err(|_| WireError::TooLong(out.len()))?;
-    out.set_i32(0, length);
-    Ok(out)
 }
