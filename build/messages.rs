@@ -177,12 +177,10 @@ impl Parser<'_> {
     }
 
     fn field(&mut self, line: usize, level: usize, words: &[&str], comment: Option<&str>) -> Result<(), String> {
-        if level > self.open.len() {
-            return Err("indented too far: the line above is not a struct used for the first time".to_owned());
-        }
-        let module = self.modules.last_mut().ok_or("a field without `api` or `data` above")?;
+        let module = self.modules.last_mut().filter(|_| !self.open.is_empty());
+        let module = module.ok_or("a field without `request` or `response` above")?;
+        let parent = *self.open.get(level - 1).ok_or("indented too far: no new struct in the line above")?;
         self.open.truncate(level);
-        let parent = *self.open.last().ok_or("a field without `request` or `response` above")?;
         let field = parse_field(words, module.versions, line, comment)?;
         if module.structs[parent].fields.iter().any(|f| f.name == field.name) {
             return Err(format!("`{}` appears twice", field.name));

@@ -41,7 +41,10 @@ fn print_api_keys(out: &mut String, apis: &[&Module]) {
         let module = api.rust_name();
         let schema = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/schema/{file}\"))");
         line!(out, "            ApiKey::{name} => ApiInfo {{");
-        line!(out, "                name: \"{name}\", module: \"{module}\", versions: {versions:?}, flexible: {flexible:?},");
+        line!(
+            out,
+            "                name: \"{name}\", module: \"{module}\", versions: {versions:?}, flexible: {flexible:?},"
+        );
         line!(out, "                schema: {schema},\n            }},");
     }
     line!(out, "        }}\n    }}\n}}");

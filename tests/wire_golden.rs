@@ -102,7 +102,12 @@ fn odd_headers() {
     assert_eq!(not_utf8.client_id.as_deref(), Some("\u{fffd}"));
     assert_eq!(header(b"\0\x12\0\x63\0\0\0\x05\xff\xff\0").unwrap().api_version, 99, "ApiVersions may be asked in any");
     assert_eq!(header(b"\0\x12\xff\xff\0\0\0\x05\xff\xff").unwrap().api_version, -1);
-    for refused in [&b"\x03\xe7\0\0\0\0\0\x05\xff\xff"[..], b"\0\x03\0\x63\0\0\0\x05\xff\xff\0", b"\0\0\xff\xff\0\0\0\x05\xff\xff", b"\0\x03\0"] {
+    for refused in [
+        &b"\x03\xe7\0\0\0\0\0\x05\xff\xff"[..],
+        b"\0\x03\0\x63\0\0\0\x05\xff\xff\0",
+        b"\0\0\xff\xff\0\0\0\x05\xff\xff",
+        b"\0\x03\0",
+    ] {
         assert!(header(refused).is_err());
     }
 }

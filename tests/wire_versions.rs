@@ -206,7 +206,7 @@ fn mistakes_are_reported_with_their_line() {
         ("request\n  topic strin\n", "t:3: unknown type `strin`"),
         ("request\n  topic string 3-\n", "t:3: `3-` is not a range of versions"),
         ("request\n  topic string 9-3\n", "t:3: `9-3` is an empty range of versions"),
-        ("request\n    topic string\n", "t:3: indented too far: the line above is not a struct used for the first time"),
+        ("request\n    topic string\n", "t:3: indented too far: no new struct in the line above"),
         ("request\n  topics [Topic]\nresponse\n", "t:3: `topics`: struct Topic has no fields"),
         ("request\n  a i32\n  a i32\n", "t:4: `a` appears twice"),
         ("request\n  a i32  tag 0\n", "t:3: a tag needs a flexible version"),
