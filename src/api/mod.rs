@@ -1,1 +1,196 @@
-//! One file per API of the protocol; this table is the list.
+//! The APIs: one file per API key, listed once in the table below.
+//!
+//! Dispatcher, ApiVersions and documentation derive from the table. What it does not list is not offered, and a request
+//! for it closes the connection, as one for an unknown API does.
+//!
+//! A handler is `pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: X::Request) -> Answer<X::Response>`.
+//! What it does before its first await happens in the order of the connection's requests ([`Kind`]).
+
+pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
+pub mod envelope;
+pub mod prelude;
+pub mod sasl_authenticate;
+pub mod sasl_handshake;
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::error;
+
+use crate::broker::Broker;
+use crate::net::{Kind, Outcome, Peer, Refused, Service, Work};
+use crate::wire::frame::{RequestHeader, encode_response, read_request_header};
+use crate::wire::{ApiKey, Message, Reader, Request, Str, WireError, messages};
+
+/// The table. A line: `schema module => handler, first..=last version, kind;` where kind is `one_phase`, `two_phase` or
+/// `long_poll` ([`Kind`]), and `two_phase if |request| condition` is one-phase where the condition does not hold.
+macro_rules! apis {
+    ($($schema:ident => $handler:path, $first:literal..=$last:literal, $kind:ident $(if $overlaps:expr)?;)*) => {
+        /// Everything this broker offers, by API key.
+        pub static OFFERED: &[Offer] = &[$(Offer {
+            api: <messages::$schema::Request as Request>::API,
+            versions: ($first, $last),
+            start: |broker, ctx, body| {
+                let request = read::<messages::$schema::Request>(ctx.api_version, body)?;
+                let kind = apis!(@kind $kind, request $(, $overlaps)?);
+                let answer = async move { ctx.finish($handler(&broker, &ctx, request).await) };
+                Ok(Work { kind, answer: Box::pin(answer) })
+            },
+        },)*];
+    };
+    (@kind one_phase, $request:ident) => { Kind::OnePhase };
+    (@kind long_poll, $request:ident) => { Kind::LongPoll };
+    (@kind two_phase, $request:ident) => { Kind::TwoPhase };
+    (@kind two_phase, $request:ident, $overlaps:expr) => {
+        if overlaps(&$request, $overlaps) { Kind::TwoPhase } else { Kind::OnePhase }
+    };
+}
+
+apis! {
+    // schema                   handler                            versions  kind
+    sasl_handshake           => sasl_handshake::handle,            0..=1,    one_phase;
+    api_versions             => api_versions::handle,              0..=4,    one_phase;
+    sasl_authenticate        => sasl_authenticate::handle,         0..=2,    one_phase;
+    envelope                 => envelope::handle,                  0..=0,    one_phase;
+    consumer_group_heartbeat => consumer_group_heartbeat::handle,  0..=0,    one_phase;
+    consumer_group_describe  => consumer_group_describe::handle,   0..=0,    one_phase;
+}
+
+/// An API that this broker offers.
+pub struct Offer {
+    pub api: ApiKey,
+    /// First and last version that are served whole.
+    versions: (i16, i16),
+    start: fn(Arc<Broker>, RequestContext, Reader) -> Result<Work, Refused>,
+}
+
+impl Offer {
+    pub fn versions(&self) -> RangeInclusive<i16> {
+        self.versions.0..=self.versions.1
+    }
+
+    /// The offer of an API, if there is one.
+    pub fn of(api: ApiKey) -> Option<&'static Offer> {
+        OFFERED.iter().find(|offer| offer.api == api)
+    }
+}
+
+/// Principal of everybody on a listener without authentication.
+pub const ANONYMOUS: &str = "User:ANONYMOUS";
+
+/// What a handler knows about a request beside the request itself.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    pub api: ApiKey,
+    pub api_version: i16,
+    pub correlation_id: i32,
+    /// `None` and empty mean the same to Kafka. Copy it if it outlives the request: it holds the whole frame.
+    pub client_id: Option<Str>,
+    /// Name of the listener that the request came in on; answers with endpoints give those of the same name.
+    pub listener: Arc<str>,
+    pub peer: SocketAddr,
+    /// `User:<name>`.
+    pub principal: Arc<str>,
+}
+
+impl RequestContext {
+    /// The client id, empty if there is none.
+    pub fn client_id(&self) -> &str {
+        self.client_id.as_deref().unwrap_or("")
+    }
+
+    /// Encodes an answer in the version of the request.
+    fn finish<T: Message>(&self, answer: Answer<T>) -> Outcome {
+        match answer {
+            Answer::Reply(response) => self.encode(self.api_version, &response),
+            Answer::NoReply => Outcome::Nothing,
+            Answer::Close => Outcome::Close,
+        }
+    }
+
+    fn encode<T: Message>(&self, version: i16, response: &T) -> Outcome {
+        match encode_response(self.api, version, self.correlation_id, response) {
+            Ok(message) => Outcome::Send(message),
+            Err(cause) => {
+                // A handler has set what this version cannot carry: ours to mend, but not worth the process.
+                error!(api = %self.api, version, %cause, "an answer cannot be encoded; closing the connection");
+                Outcome::Close
+            }
+        }
+    }
+}
+
+/// What a handler says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer<T> {
+    Reply(T),
+    /// Nothing is sent (produce with acks=0).
+    NoReply,
+    /// The connection is closed without an answer.
+    Close,
+}
+
+impl<T> From<T> for Answer<T> {
+    fn from(response: T) -> Self {
+        Answer::Reply(response)
+    }
+}
+
+/// The APIs of a broker as the network part sees them.
+pub struct Dispatcher {
+    broker: Arc<Broker>,
+    anonymous: Arc<str>,
+    /// By API key.
+    offers: Vec<Option<&'static Offer>>,
+}
+
+impl Dispatcher {
+    pub fn new(broker: Arc<Broker>) -> Arc<Self> {
+        let last = OFFERED.iter().map(|offer| offer.api.key()).max().unwrap_or(0);
+        let mut offers = vec![None; last as usize + 1];
+        for offer in OFFERED {
+            offers[offer.api.key() as usize] = Some(offer);
+        }
+        Arc::new(Self { broker, anonymous: ANONYMOUS.into(), offers })
+    }
+
+    fn offer(&self, api: ApiKey) -> Option<&'static Offer> {
+        self.offers.get(usize::try_from(api.key()).ok()?).copied().flatten()
+    }
+}
+
+impl Service for Dispatcher {
+    fn accept(&self, peer: &Peer, frame: Bytes) -> Result<Work, Refused> {
+        let (header, body) = read_request_header(frame).map_err(|cause| Refused(cause.to_string()))?;
+        let RequestHeader { api_key: api, api_version, correlation_id, client_id } = header;
+        let (listener, principal) = (peer.listener.clone(), self.anonymous.clone());
+        let ctx =
+            RequestContext { api, api_version, correlation_id, client_id, listener, peer: peer.address, principal };
+        let offer = self.offer(api).ok_or_else(|| Refused(format!("{api} is not offered")))?;
+        if offer.versions().contains(&api_version) {
+            return (offer.start)(self.broker.clone(), ctx, body);
+        }
+        if api == ApiKey::ApiVersions {
+            // In the form that every client can read (KIP-511); the connection stays open.
+            let answer = async move { ctx.encode(0, &api_versions::unsupported()) };
+            return Ok(Work { kind: Kind::OnePhase, answer: Box::pin(answer) });
+        }
+        Err(Refused(format!("{api} is not offered in version {api_version}")))
+    }
+}
+
+/// Parses a body. Bytes after it are ignored, as in Kafka.
+fn read<R: Request>(version: i16, mut body: Reader) -> Result<R, Refused> {
+    R::read(&mut body, version)
+        .map_err(|cause: WireError| Refused(format!("{} v{version} cannot be parsed: {cause}", R::API)))
+}
+
+/// Gives the type of the request to a condition of the table.
+#[allow(dead_code, reason = "only lines with a condition use it")]
+fn overlaps<R>(request: &R, condition: impl Fn(&R) -> bool) -> bool {
+    condition(request)
+}

@@ -84,7 +84,8 @@ impl InFlight {
 
     /// The client is gone: keeps what has been started and must run to its end.
     pub fn abandon(&mut self) {
-        self.requests.retain(|request| request.started && request.outcome.is_none() && request.work.kind != Kind::LongPoll);
+        self.requests
+            .retain(|request| request.started && request.outcome.is_none() && request.work.kind != Kind::LongPoll);
     }
 
     /// Runs everything to its end and forgets the outcomes.

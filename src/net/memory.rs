@@ -101,8 +101,12 @@ impl Memory {
     /// Registers a frame that is about to be read.
     pub fn begin_frame(self: &Arc<Self>, class: Class) -> Charge {
         let give_up = Arc::new(Notify::new());
-        let reader =
-            Reader { socket_wait: Duration::ZERO, waiting_since: None, waits_for_memory: false, give_up: give_up.clone() };
+        let reader = Reader {
+            socket_wait: Duration::ZERO,
+            waiting_since: None,
+            waits_for_memory: false,
+            give_up: give_up.clone(),
+        };
         let mut readers = self.readers.lock();
         let ticket = readers.next;
         readers.next += 1;
@@ -145,7 +149,8 @@ impl Memory {
         }
         let occupied = readers.overdraft.is_some_and(|ticket| readers.frames.contains_key(&ticket));
         if !occupied {
-            readers.overdraft = readers.frames.iter().find(|(_, reader)| reader.waits_for_memory).map(|(&ticket, _)| ticket);
+            readers.overdraft =
+                readers.frames.iter().find(|(_, reader)| reader.waits_for_memory).map(|(&ticket, _)| ticket);
         }
     }
 

@@ -142,7 +142,8 @@ impl Connections {
     fn close_idlest_of_others(&self, open: &Open, protected: &Arc<str>) {
         let others = open.listeners.iter().filter(|(name, _)| *name != protected);
         let candidates = others.flat_map(|(_, listener)| listener.connections.values());
-        let idlest = candidates.filter(|activity| !activity.close.is_cancelled()).max_by_key(|activity| activity.idle_ms());
+        let idlest =
+            candidates.filter(|activity| !activity.close.is_cancelled()).max_by_key(|activity| activity.idle_ms());
         if let Some(activity) = idlest {
             activity.close.cancel();
         }

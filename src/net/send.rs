@@ -62,7 +62,11 @@ impl Outbox {
             None => return Ok(0),
             Some(Part::Bytes(_)) => self.send_bytes(stream).await?,
             Some(Part::File(slice)) => {
-                let chunk = FileSlice { file: slice.file.clone(), position: slice.position, len: slice.len.min(SEND_CHUNK_BYTES) };
+                let chunk = FileSlice {
+                    file: slice.file.clone(),
+                    position: slice.position,
+                    len: slice.len.min(SEND_CHUNK_BYTES),
+                };
                 if !self.warm {
                     warm_up(&chunk).await?;
                     self.warm = true;

@@ -1,0 +1,75 @@
+//! ApiVersions (18), versions 0-4: what does this broker offer?
+//!
+//! - The list is the API table, in the order of API keys.
+//! - A version that we lack is answered in the form of v0 with UNSUPPORTED_VERSION and our own range (KIP-511).
+//! - From v3 a client names its software; a name or version outside `[a-zA-Z0-9]([a-zA-Z0-9\-.]*[a-zA-Z0-9])?` gets
+//!   INVALID_REQUEST and an empty list.
+//! - No features: a cluster with ZooKeeper finalizes none.
+//!
+//! Studied: `KafkaApis.handleApiVersionsRequest`, `ApiVersionsRequest.isValid`.
+
+use super::prelude::*;
+use super::{OFFERED, Offer};
+use messages::api_versions::{ApiVersion, Request, Response};
+
+pub async fn handle(_broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+    respond(ctx.api_version, &request).into()
+}
+
+fn respond(version: i16, request: &Request) -> Response {
+    let named = is_software_word(&request.client_software_name) && is_software_word(&request.client_software_version);
+    if version >= 3 && !named {
+        return Response { error_code: ErrorCode::InvalidRequest.code(), ..Response::default() };
+    }
+    let mut api_keys: Vec<_> = OFFERED.iter().map(entry).collect();
+    api_keys.sort_by_key(|entry| entry.api_key);
+    Response { api_keys, ..Response::default() }
+}
+
+/// The answer to a version that is not offered; encoded as v0.
+pub(super) fn unsupported() -> Response {
+    let ours = OFFERED.iter().filter(|offer| offer.api == crate::wire::ApiKey::ApiVersions);
+    Response {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        api_keys: ours.map(entry).collect(),
+        ..Response::default()
+    }
+}
+
+fn entry(offer: &Offer) -> ApiVersion {
+    let versions = offer.versions();
+    ApiVersion { api_key: offer.api.key(), min_version: *versions.start(), max_version: *versions.end() }
+}
+
+fn is_software_word(word: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    edge(word.chars().next()) && edge(word.chars().next_back()) && word.chars().all(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_offer_is_listed_by_key() {
+        let response = respond(0, &Request::default());
+        assert_eq!(response.api_keys.len(), OFFERED.len());
+        assert!(response.api_keys.is_sorted_by_key(|entry| entry.api_key));
+        for offer in OFFERED {
+            let (offered, known) = (offer.versions(), offer.api.versions());
+            assert!(known.contains(offered.start()) && known.contains(offered.end()), "{} {offered:?}", offer.api);
+        }
+    }
+
+    #[test]
+    fn software_is_named_properly_from_v3() {
+        for (name, good) in
+            [("librdkafka", true), ("a", true), ("a.b-1", true), ("", false), ("-a", false), ("ä", false)]
+        {
+            let request = Request { client_software_name: name.into(), client_software_version: "1.0".into() };
+            assert_eq!(respond(3, &request).error_code == 0, good, "{name}");
+            assert_eq!(respond(2, &request).error_code, 0);
+        }
+    }
+}
