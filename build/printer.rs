@@ -100,9 +100,7 @@ fn print_read(out: &mut String, module: &Module, s: &Struct) {
     line!(out, "        fn read(r: &mut Reader, version: i16) -> Result<Self, WireError> {{");
     line!(out, "            let flexible = {};", flexible_condition(module));
     line!(out, "            let mut m = Self::default();");
-    for field in s.fields.iter().filter(|f| f.tag.is_none()) {
-        print_if(out, module, field, &format!("m.{} = {};", rust_name(field), read_expression(field)));
-    }
+    print_plain(out, module, s, |field| format!("m.{} = {};", rust_name(field), read_expression(field)));
     if module.flexible.is_some() {
         let tagged: Vec<&Field> = s.fields.iter().filter(|f| f.tag.is_some()).collect();
         if tagged.is_empty() {
@@ -128,9 +126,7 @@ fn print_read(out: &mut String, module: &Module, s: &Struct) {
 fn print_write(out: &mut String, module: &Module, s: &Struct) {
     line!(out, "        fn write(&self, out: &mut Out, version: i16) -> Result<(), WireError> {{");
     line!(out, "            let flexible = {};", flexible_condition(module));
-    for field in s.fields.iter().filter(|f| f.tag.is_none()) {
-        print_if(out, module, field, &write_statement(s, field));
-    }
+    print_plain(out, module, s, |field| write_statement(s, field));
     if module.flexible.is_some() {
         let tagged: Vec<&Field> = s.fields.iter().filter(|f| f.tag.is_some()).collect();
         line!(out, "            if flexible {{");
@@ -175,10 +171,21 @@ fn print_reencode(out: &mut String, modules: &[Module]) {
     line!(out, "        _ => return None,\n    }})\n}}");
 }
 
-fn print_if(out: &mut String, module: &Module, field: &Field, statement: &str) {
-    match condition(field.versions, module.versions) {
-        Some(condition) => line!(out, "            if {condition} {{\n                {statement}\n            }}"),
-        None => line!(out, "            {statement}"),
+/// One statement for each field without a tag; neighbours that are in the same versions share their `if`.
+fn print_plain(out: &mut String, module: &Module, s: &Struct, statement: impl Fn(&Field) -> String) {
+    let plain: Vec<&Field> = s.fields.iter().filter(|f| f.tag.is_none()).collect();
+    for group in plain.chunk_by(|a, b| a.versions == b.versions) {
+        let condition = condition(group[0].versions, module.versions);
+        if let Some(condition) = &condition {
+            line!(out, "            if {condition} {{");
+        }
+        let indent = if condition.is_some() { "                " } else { "            " };
+        for field in group {
+            line!(out, "{indent}{}", statement(field));
+        }
+        if condition.is_some() {
+            line!(out, "            }}");
+        }
     }
 }
 
