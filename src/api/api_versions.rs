@@ -8,37 +8,39 @@
 //!
 //! Studied: `KafkaApis.handleApiVersionsRequest`, `ApiVersionsRequest.isValid`.
 
+use std::ops::RangeInclusive;
+
 use super::prelude::*;
 use super::{OFFERED, Offer};
+use crate::wire::ApiKey;
 use messages::api_versions::{ApiVersion, Request, Response};
 
 pub async fn handle(_broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
-    respond(ctx.api_version, &request).into()
+    respond(ctx.api_version, &request, OFFERED).into()
 }
 
-fn respond(version: i16, request: &Request) -> Response {
+/// The answer of a broker with this table.
+pub fn respond<B>(version: i16, request: &Request, offered: &[Offer<B>]) -> Response {
     let named = is_software_word(&request.client_software_name) && is_software_word(&request.client_software_version);
     if version >= 3 && !named {
         return Response { error_code: ErrorCode::InvalidRequest.code(), ..Response::default() };
     }
-    let mut api_keys: Vec<_> = OFFERED.iter().map(entry).collect();
+    let mut api_keys: Vec<_> = offered.iter().map(|offer| entry(offer.api, offer.versions())).collect();
     api_keys.sort_by_key(|entry| entry.api_key);
     Response { api_keys, ..Response::default() }
 }
 
 /// The answer to a version that is not offered; encoded as v0.
-pub(super) fn unsupported() -> Response {
-    let ours = OFFERED.iter().filter(|offer| offer.api == crate::wire::ApiKey::ApiVersions);
+pub(super) fn unsupported(offered: RangeInclusive<i16>) -> Response {
     Response {
         error_code: ErrorCode::UnsupportedVersion.code(),
-        api_keys: ours.map(entry).collect(),
+        api_keys: vec![entry(ApiKey::ApiVersions, offered)],
         ..Response::default()
     }
 }
 
-fn entry(offer: &Offer) -> ApiVersion {
-    let versions = offer.versions();
-    ApiVersion { api_key: offer.api.key(), min_version: *versions.start(), max_version: *versions.end() }
+fn entry(api: ApiKey, versions: RangeInclusive<i16>) -> ApiVersion {
+    ApiVersion { api_key: api.key(), min_version: *versions.start(), max_version: *versions.end() }
 }
 
 fn is_software_word(word: &str) -> bool {
@@ -53,7 +55,7 @@ mod tests {
 
     #[test]
     fn every_offer_is_listed_by_key() {
-        let response = respond(0, &Request::default());
+        let response = respond(0, &Request::default(), OFFERED);
         assert_eq!(response.api_keys.len(), OFFERED.len());
         assert!(response.api_keys.is_sorted_by_key(|entry| entry.api_key));
         for offer in OFFERED {
@@ -68,8 +70,8 @@ mod tests {
             [("librdkafka", true), ("a", true), ("a.b-1", true), ("", false), ("-a", false), ("ä", false)]
         {
             let request = Request { client_software_name: name.into(), client_software_version: "1.0".into() };
-            assert_eq!(respond(3, &request).error_code == 0, good, "{name}");
-            assert_eq!(respond(2, &request).error_code, 0);
+            assert_eq!(respond(3, &request, OFFERED).error_code == 0, good, "{name}");
+            assert_eq!(respond(2, &request, OFFERED).error_code, 0);
         }
     }
 }

@@ -24,33 +24,38 @@ use tracing::error;
 use crate::broker::Broker;
 use crate::net::{Kind, Outcome, Peer, Refused, Service, Work};
 use crate::wire::frame::{RequestHeader, encode_response, read_request_header};
-use crate::wire::{ApiKey, Message, Reader, Request, Str, WireError, messages};
+use crate::wire::{ApiKey, Message, Reader, Request, Str};
 
-/// The table. A line: `schema module => handler, first..=last version, kind;` where kind is `one_phase`, `two_phase` or
-/// `long_poll` ([`Kind`]), and `two_phase if |request| condition` is one-phase where the condition does not hold.
+/// Makes a table. First `visibility static NAME: broker type;`, then lines of
+/// `schema module => handler, first..=last version, kind;` where kind is `one_phase`, `two_phase` or `long_poll`
+/// ([`Kind`]), and `two_phase if |request| condition` is one-phase where the condition does not hold.
+#[macro_export]
 macro_rules! apis {
-    ($($schema:ident => $handler:path, $first:literal..=$last:literal, $kind:ident $(if $overlaps:expr)?;)*) => {
-        /// Everything this broker offers, by API key.
-        pub static OFFERED: &[Offer] = &[$(Offer {
-            api: <messages::$schema::Request as Request>::API,
-            versions: ($first, $last),
+    ($(#[$doc:meta])* $vis:vis static $name:ident: $broker:ty;
+     $($schema:ident => $handler:path, $first:literal..=$last:literal, $kind:ident $(if $overlaps:expr)?;)*) => {
+        $(#[$doc])*
+        $vis static $name: &[$crate::api::Offer<$broker>] = &[$($crate::api::Offer {
+            api: <$crate::wire::messages::$schema::Request as $crate::wire::Request>::API,
+            first: $first,
+            last: $last,
             start: |broker, ctx, body| {
-                let request = read::<messages::$schema::Request>(ctx.api_version, body)?;
-                let kind = apis!(@kind $kind, request $(, $overlaps)?);
+                let request = $crate::api::parse::<$crate::wire::messages::$schema::Request>(ctx.api_version, body)?;
+                let kind = $crate::apis!(@kind $kind, request $(, $overlaps)?);
                 let answer = async move { ctx.finish($handler(&broker, &ctx, request).await) };
-                Ok(Work { kind, answer: Box::pin(answer) })
+                Ok($crate::net::Work { kind, answer: Box::pin(answer) })
             },
         },)*];
     };
-    (@kind one_phase, $request:ident) => { Kind::OnePhase };
-    (@kind long_poll, $request:ident) => { Kind::LongPoll };
-    (@kind two_phase, $request:ident) => { Kind::TwoPhase };
-    (@kind two_phase, $request:ident, $overlaps:expr) => {
-        if overlaps(&$request, $overlaps) { Kind::TwoPhase } else { Kind::OnePhase }
-    };
+    (@kind one_phase, $request:ident) => { $crate::net::Kind::OnePhase };
+    (@kind long_poll, $request:ident) => { $crate::net::Kind::LongPoll };
+    (@kind two_phase, $request:ident) => { $crate::net::Kind::TwoPhase };
+    (@kind two_phase, $request:ident, $overlaps:expr) => { $crate::api::two_phase_if(&$request, $overlaps) };
 }
 
 apis! {
+    /// Everything this broker offers.
+    pub static OFFERED: Broker;
+
     // schema                   handler                            versions  kind
     sasl_handshake           => sasl_handshake::handle,            0..=1,    one_phase;
     api_versions             => api_versions::handle,              0..=4,    one_phase;
@@ -60,22 +65,21 @@ apis! {
     consumer_group_describe  => consumer_group_describe::handle,   0..=0,    one_phase;
 }
 
-/// An API that this broker offers.
-pub struct Offer {
+/// An API that a broker of type `B` offers; a line of the table.
+pub struct Offer<B: 'static> {
     pub api: ApiKey,
-    /// First and last version that are served whole.
-    versions: (i16, i16),
-    start: fn(Arc<Broker>, RequestContext, Reader) -> Result<Work, Refused>,
+    /// First version that is served whole.
+    pub first: i16,
+    /// Last version that is served whole.
+    pub last: i16,
+    /// Parses the body and makes the request ready to start.
+    pub start: fn(Arc<B>, RequestContext, Reader) -> Result<Work, Refused>,
 }
 
-impl Offer {
+impl<B> Offer<B> {
+    /// Versions that are served whole.
     pub fn versions(&self) -> RangeInclusive<i16> {
-        self.versions.0..=self.versions.1
-    }
-
-    /// The offer of an API, if there is one.
-    pub fn of(api: ApiKey) -> Option<&'static Offer> {
-        OFFERED.iter().find(|offer| offer.api == api)
+        self.first..=self.last
     }
 }
 
@@ -104,7 +108,7 @@ impl RequestContext {
     }
 
     /// Encodes an answer in the version of the request.
-    fn finish<T: Message>(&self, answer: Answer<T>) -> Outcome {
+    pub fn finish<T: Message>(&self, answer: Answer<T>) -> Outcome {
         match answer {
             Answer::Reply(response) => self.encode(self.api_version, &response),
             Answer::NoReply => Outcome::Nothing,
@@ -140,30 +144,30 @@ impl<T> From<T> for Answer<T> {
     }
 }
 
-/// The APIs of a broker as the network part sees them.
-pub struct Dispatcher {
-    broker: Arc<Broker>,
+/// A table of APIs and the broker that answers them, as the network part sees them.
+pub struct Dispatcher<B: 'static> {
+    broker: Arc<B>,
     anonymous: Arc<str>,
     /// By API key.
-    offers: Vec<Option<&'static Offer>>,
+    offers: Vec<Option<&'static Offer<B>>>,
 }
 
-impl Dispatcher {
-    pub fn new(broker: Arc<Broker>) -> Arc<Self> {
-        let last = OFFERED.iter().map(|offer| offer.api.key()).max().unwrap_or(0);
+impl<B> Dispatcher<B> {
+    pub fn new(broker: Arc<B>, table: &'static [Offer<B>]) -> Arc<Self> {
+        let last = table.iter().map(|offer| offer.api.key()).max().unwrap_or(0);
         let mut offers = vec![None; last as usize + 1];
-        for offer in OFFERED {
+        for offer in table {
             offers[offer.api.key() as usize] = Some(offer);
         }
         Arc::new(Self { broker, anonymous: ANONYMOUS.into(), offers })
     }
 
-    fn offer(&self, api: ApiKey) -> Option<&'static Offer> {
+    fn offer(&self, api: ApiKey) -> Option<&'static Offer<B>> {
         self.offers.get(usize::try_from(api.key()).ok()?).copied().flatten()
     }
 }
 
-impl Service for Dispatcher {
+impl<B: Send + Sync> Service for Dispatcher<B> {
     fn accept(&self, peer: &Peer, frame: Bytes) -> Result<Work, Refused> {
         let (header, body) = read_request_header(frame).map_err(|cause| Refused(cause.to_string()))?;
         let RequestHeader { api_key: api, api_version, correlation_id, client_id } = header;
@@ -176,7 +180,7 @@ impl Service for Dispatcher {
         }
         if api == ApiKey::ApiVersions {
             // In the form that every client can read (KIP-511); the connection stays open.
-            let answer = async move { ctx.encode(0, &api_versions::unsupported()) };
+            let answer = async move { ctx.encode(0, &api_versions::unsupported(offer.versions())) };
             return Ok(Work { kind: Kind::OnePhase, answer: Box::pin(answer) });
         }
         Err(Refused(format!("{api} is not offered in version {api_version}")))
@@ -184,13 +188,11 @@ impl Service for Dispatcher {
 }
 
 /// Parses a body. Bytes after it are ignored, as in Kafka.
-fn read<R: Request>(version: i16, mut body: Reader) -> Result<R, Refused> {
-    R::read(&mut body, version)
-        .map_err(|cause: WireError| Refused(format!("{} v{version} cannot be parsed: {cause}", R::API)))
+pub fn parse<R: Request>(version: i16, mut body: Reader) -> Result<R, Refused> {
+    R::read(&mut body, version).map_err(|cause| Refused(format!("{} v{version} cannot be parsed: {cause}", R::API)))
 }
 
-/// Gives the type of the request to a condition of the table.
-#[allow(dead_code, reason = "only lines with a condition use it")]
-fn overlaps<R>(request: &R, condition: impl Fn(&R) -> bool) -> bool {
-    condition(request)
+/// The kind of a request that is two-phase under a condition.
+pub fn two_phase_if<R>(request: &R, condition: impl Fn(&R) -> bool) -> Kind {
+    if condition(request) { Kind::TwoPhase } else { Kind::OnePhase }
 }
