@@ -5,6 +5,8 @@
 
 pub mod fetch_plan;
 pub mod fetch_session;
+pub mod fetch_states;
 pub mod isr;
 pub mod partition;
+pub mod session_client;
 pub mod waits;
