@@ -75,6 +75,22 @@ impl Deadline {
     }
 }
 
+/// Whichever of two futures ends first.
+pub enum First<A, B> {
+    Left(A),
+    Right(B),
+}
+
+/// Waits for the first of two futures and drops the other; `left` is asked first.
+pub async fn first<A: Future, B: Future>(left: A, right: B) -> First<A::Output, B::Output> {
+    let (mut left, mut right) = (pin!(left), pin!(right));
+    poll_fn(|cx| match left.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(First::Left(value)),
+        Poll::Pending => right.as_mut().poll(cx).map(First::Right),
+    })
+    .await
+}
+
 /// The receiving end of a one-shot value. Resolves to `None` if the [`Fill`] was dropped unused.
 pub struct Slot<T> {
     shared: Arc<Mutex<SlotState<T>>>,
