@@ -85,6 +85,11 @@ impl Model {
         self.zxid
     }
 
+    /// Counts a write that failed before it was understood.
+    pub fn spend_transaction(&mut self) {
+        self.zxid += 1;
+    }
+
     // ---- sessions -------------------------------------------------------------------------------------------
 
     /// Opens a session; `address` is the identity that the connection brings by itself (scheme `ip`).

@@ -29,7 +29,7 @@ pub(super) fn answer(
     let mut reader = Reader::new(packet);
     let header: jute::RequestHeader = reader.get()?;
     let mut call = Call { model, session, wall_ms, events: Vec::new(), close: false };
-    let body = call.run(header.op, &mut reader).unwrap_or_else(|_| Err(ZkError::MarshallingError as i32));
+    let body = call.run(header.op, &mut reader).unwrap_or_else(|_| call.refuse(header.op, ZkError::MarshallingError));
     let (events, close) = (call.events, call.close);
     // Authentication is no part of the order of transactions.
     let zxid = if matches!(header.op, op_code::AUTH | op_code::SASL) { 0 } else { model.last_zxid() };
@@ -157,12 +157,35 @@ impl Call<'_> {
                 self.close = true;
                 Ok(Vec::new())
             }
-            op_code::RECONFIG => Err(RECONFIG_DISABLED),
+            op_code::RECONFIG => {
+                self.model.spend_transaction();
+                Err(RECONFIG_DISABLED)
+            }
             _ => {
                 self.close = true;
                 Err(code(ZkError::Unimplemented))
             }
         })
+    }
+
+    /// A request that could not be read. Writes take a transaction number before they are read.
+    fn refuse(&mut self, op: i32, error: ZkError) -> Body {
+        let is_write = matches!(
+            op,
+            op_code::CREATE
+                | op_code::CREATE2
+                | op_code::CREATE_CONTAINER
+                | op_code::CREATE_TTL
+                | op_code::DELETE
+                | op_code::SET_DATA
+                | op_code::SET_ACL
+                | op_code::CHECK
+                | op_code::MULTI
+        );
+        if is_write {
+            self.model.spend_transaction();
+        }
+        Err(code(error))
     }
 
     fn apply(&mut self, op_code: i32, op: Op) -> Body {
@@ -174,7 +197,11 @@ impl Call<'_> {
     fn multi(&mut self, reader: &mut Reader<'_>) -> Result<Vec<u8>, JuteError> {
         let (mut ops, mut steps) = (Vec::new(), Vec::new());
         while let Some(op) = next_part(reader)? {
-            steps.push(read_step(op, reader)?);
+            match read_step(op, reader)? {
+                // Within a multi, the original finds unknown flags while it reads.
+                Step::Refused(ZkError::BadArguments) => return Err(JuteError::UnexpectedType(op)),
+                step => steps.push(step),
+            }
             ops.push(op);
         }
         let (results, events) = self.model.multi(self.session, steps, self.wall_ms);
