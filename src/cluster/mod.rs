@@ -1,4 +1,7 @@
 //! What this broker knows of its cluster.
 
+pub mod assign;
 pub mod metadata;
 pub mod registration;
+pub mod topics;
+pub mod watch;

@@ -15,6 +15,7 @@
 //! answer to any request that the server answered later.
 
 mod actor;
+pub mod calls;
 mod connect;
 mod link;
 
