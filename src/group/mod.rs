@@ -2,8 +2,12 @@
 //!
 //! [`machine`] decides, [`coordinator`] runs it, [`records`] is what lies in `__consumer_offsets`.
 
+pub mod coordinator;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
 pub mod member;
 pub mod offsets;
+pub mod records;
+
+pub use coordinator::{Coordinator, GroupConfig, OffsetsLog};
