@@ -1,4 +1,25 @@
 //! The broker: everything that one process of a cluster owns.
 
-/// A running broker.
-pub struct Broker {}
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use crate::cluster::metadata::MetadataCache;
+use crate::config::Settings;
+use crate::group;
+use crate::ids::BrokerId;
+use crate::time::Clock;
+use crate::zk;
+
+/// A running broker, shared by everything that serves a request.
+pub struct Broker {
+    pub id: BrokerId,
+    /// `/cluster/id`: 22 characters.
+    pub cluster_id: String,
+    pub settings: Arc<Settings>,
+    pub clock: Clock,
+    pub metadata: Arc<MetadataCache>,
+    /// czxid of the current registration; changes with each new ZooKeeper session.
+    pub broker_epoch: Arc<AtomicI64>,
+    pub zk: zk::remote::Client,
+    pub groups: Arc<group::Coordinator>,
+}

@@ -14,7 +14,11 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
         client_id: ctx.client_id().to_owned(),
         client_host: client_host(ctx),
         session_timeout_ms: request.session_timeout_ms,
-        rebalance_timeout_ms: if ctx.api_version == 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms },
+        rebalance_timeout_ms: if ctx.api_version == 0 {
+            request.session_timeout_ms
+        } else {
+            request.rebalance_timeout_ms
+        },
         protocol_type: request.protocol_type.to_string(),
         // A subscription outlives the request: a slice would keep the whole frame in memory.
         protocols: request

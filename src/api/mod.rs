@@ -9,10 +9,18 @@
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
+pub mod describe_groups;
 pub mod envelope;
+pub mod heartbeat;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
+pub mod offset_commit;
+pub mod offset_fetch;
 pub mod prelude;
 pub mod sasl_authenticate;
 pub mod sasl_handshake;
+pub mod sync_group;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -57,6 +65,14 @@ apis! {
     pub static OFFERED: Broker;
 
     // schema                   handler                            versions  kind
+    offset_commit            => offset_commit::handle,             1..=9,    one_phase;
+    offset_fetch             => offset_fetch::handle,              1..=9,    one_phase;
+    join_group               => join_group::handle,                0..=9,    one_phase;
+    heartbeat                => heartbeat::handle,                 0..=4,    one_phase;
+    leave_group              => leave_group::handle,               0..=5,    one_phase;
+    sync_group               => sync_group::handle,                0..=5,    one_phase;
+    describe_groups          => describe_groups::handle,           0..=5,    one_phase;
+    list_groups              => list_groups::handle,               0..=5,    one_phase;
     sasl_handshake           => sasl_handshake::handle,            0..=1,    one_phase;
     api_versions             => api_versions::handle,              0..=4,    one_phase;
     sasl_authenticate        => sasl_authenticate::handle,         0..=2,    one_phase;

@@ -8,7 +8,10 @@ use messages::sync_group::*;
 
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
     if ctx.api_version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
-        return Answer::Reply(Response { error_code: ErrorCode::InconsistentGroupProtocol.code(), ..Response::default() });
+        return Answer::Reply(Response {
+            error_code: ErrorCode::InconsistentGroupProtocol.code(),
+            ..Response::default()
+        });
     }
     let claim = Claim {
         member_id: &request.member_id,

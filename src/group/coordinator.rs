@@ -24,8 +24,13 @@ use crate::wait::{BoxFuture, Deadline, Fill, Runtime, Signal, slot};
 /// The log of `__consumer_offsets`, as far as the coordinator needs it.
 pub trait OffsetsLog: Send + Sync + 'static {
     /// Appends as leader of the partition; resolves to the base offset once `required_acks` is satisfied.
-    fn append(&self, partition: i32, batch: Bytes, required_acks: i16, timeout_ms: i32)
-    -> BoxFuture<'static, Result<Offset, ErrorCode>>;
+    fn append(
+        &self,
+        partition: i32,
+        batch: Bytes,
+        required_acks: i16,
+        timeout_ms: i32,
+    ) -> BoxFuture<'static, Result<Offset, ErrorCode>>;
 
     /// Whole batches from `from` on, at most about `max_bytes` of them; `None` at the end of the log.
     fn read(&self, partition: i32, from: Offset, max_bytes: usize) -> Result<Option<Bytes>, ErrorCode>;
@@ -105,7 +110,13 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    pub fn new(log: Arc<dyn OffsetsLog>, runtime: Arc<dyn Runtime>, clock: Clock, config: GroupConfig, partitions: i32) -> Arc<Self> {
+    pub fn new(
+        log: Arc<dyn OffsetsLog>,
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+        config: GroupConfig,
+        partitions: i32,
+    ) -> Arc<Self> {
         Arc::new(Self {
             log,
             runtime,
@@ -148,7 +159,8 @@ impl Coordinator {
             Ok(shard) => shard,
             Err(error) => return fail(error),
         };
-        if !(self.config.min_session_timeout_ms..=self.config.max_session_timeout_ms).contains(&join.session_timeout_ms) {
+        if !(self.config.min_session_timeout_ms..=self.config.max_session_timeout_ms).contains(&join.session_timeout_ms)
+        {
             return fail(ErrorCode::InvalidSessionTimeout);
         }
         let token = self.token();
@@ -168,7 +180,9 @@ impl Coordinator {
             state.joins.insert(token, fill);
             let delay = self.config.initial_rebalance_delay_ms;
             let now = self.clock.now_ms();
-            self.turn(&mut state, group_id, &mut outbox, |group, out| group.join(join.clone(), token, fresh_id, delay, now, out));
+            self.turn(&mut state, group_id, &mut outbox, |group, out| {
+                group.join(join.clone(), token, fresh_id, delay, now, out)
+            });
         }
         self.deliver(&shard, outbox);
         answer.await.unwrap_or_else(|| Joined::failed(ErrorCode::NotCoordinator, &join.member_id))
@@ -228,7 +242,11 @@ impl Coordinator {
     }
 
     /// LeaveGroup of several members (member id, instance id); one result each.
-    pub fn leave(self: &Arc<Self>, group_id: &str, members: &[(&str, Option<&str>)]) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
+    pub fn leave(
+        self: &Arc<Self>,
+        group_id: &str,
+        members: &[(&str, Option<&str>)],
+    ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
         if group_id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
@@ -243,7 +261,9 @@ impl Coordinator {
             let now = self.clock.now_ms();
             for (member, instance) in members {
                 let mut result = Ok(());
-                self.turn(&mut state, group_id, &mut outbox, |group, out| result = group.leave(member, *instance, now, out));
+                self.turn(&mut state, group_id, &mut outbox, |group, out| {
+                    result = group.leave(member, *instance, now, out)
+                });
                 results.push(result);
             }
         }
@@ -275,10 +295,13 @@ impl Coordinator {
         }
         let lines: Vec<(Bytes, Option<Bytes>)> = offsets
             .iter()
-            .map(|(partition, committed)| (records::offset_key(group_id, partition), Some(records::offset_value(committed))))
+            .map(|(partition, committed)| {
+                (records::offset_key(group_id, partition), Some(records::offset_value(committed)))
+            })
             .collect();
         let batch = records::batch(&lines, self.clock.wall_ms());
-        let appended = self.log.append(shard.partition, batch, self.config.commit_required_acks, self.config.commit_timeout_ms);
+        let appended =
+            self.log.append(shard.partition, batch, self.config.commit_required_acks, self.config.commit_timeout_ms);
         let base = appended.await.map_err(commit_error)?;
         let mut state = shard.state.lock();
         if let Some(held) = state.groups.get_mut(group_id) {
@@ -290,7 +313,11 @@ impl Coordinator {
     }
 
     /// Committed offsets of a group: of these partitions, or of all that have one.
-    pub fn fetch(&self, group_id: &str, partitions: Option<&[TopicPartition]>) -> Result<Vec<(TopicPartition, Option<Committed>)>, ErrorCode> {
+    pub fn fetch(
+        &self,
+        group_id: &str,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Result<Vec<(TopicPartition, Option<Committed>)>, ErrorCode> {
         let shard = self.shard(group_id)?;
         let state = shard.state.lock();
         let held = state.groups.get(group_id).filter(|held| held.machine.state != State::Dead);
@@ -298,7 +325,9 @@ impl Coordinator {
             (Some(asked), held) => {
                 asked.iter().map(|p| (p.clone(), held.and_then(|held| held.offsets.get(p).cloned()))).collect()
             }
-            (None, Some(held)) => held.offsets.iter().map(|(p, committed)| (p.clone(), Some(committed.clone()))).collect(),
+            (None, Some(held)) => {
+                held.offsets.iter().map(|(p, committed)| (p.clone(), Some(committed.clone()))).collect()
+            }
             (None, None) => Vec::new(),
         })
     }
@@ -308,7 +337,12 @@ impl Coordinator {
         let shard = self.shard(group_id)?;
         let state = shard.state.lock();
         let Some(held) = state.groups.get(group_id) else {
-            return Ok(Described { state: State::Dead, protocol_type: String::new(), protocol: String::new(), members: Vec::new() });
+            return Ok(Described {
+                state: State::Dead,
+                protocol_type: String::new(),
+                protocol: String::new(),
+                members: Vec::new(),
+            });
         };
         let group = &held.machine;
         let stable = group.state == State::Stable;
@@ -446,7 +480,9 @@ impl Coordinator {
                 break; // A batch that does not end after its start would be read for ever.
             }
         }
-        groups.retain(|_, held| held.machine.protocol_type.is_some() || held.machine.size() > 0 || !held.offsets.is_empty());
+        groups.retain(|_, held| {
+            held.machine.protocol_type.is_some() || held.machine.size() > 0 || !held.offsets.is_empty()
+        });
         Ok(())
     }
 
@@ -476,7 +512,13 @@ impl Coordinator {
     // --- Turning the machines ---
 
     /// Lets a group take a step and sorts out what comes of it.
-    fn turn(&self, state: &mut ShardState, group_id: &str, outbox: &mut Outbox, step: impl FnOnce(&mut Group, &mut Vec<Effect>)) {
+    fn turn(
+        &self,
+        state: &mut ShardState,
+        group_id: &str,
+        outbox: &mut Outbox,
+        step: impl FnOnce(&mut Group, &mut Vec<Effect>),
+    ) {
         let Some(held) = state.groups.get_mut(group_id) else { return };
         let mut effects = Vec::new();
         step(&mut held.machine, &mut effects);
@@ -518,7 +560,9 @@ impl Coordinator {
                 }
                 let mut outbox = Outbox::default();
                 let now = coordinator.clock.now_ms();
-                coordinator.turn(&mut shard.state.lock(), &group_id, &mut outbox, |group, out| group.stored(generation, result, now, out));
+                coordinator.turn(&mut shard.state.lock(), &group_id, &mut outbox, |group, out| {
+                    group.stored(generation, result, now, out)
+                });
                 coordinator.deliver(&shard, outbox);
             }));
         }

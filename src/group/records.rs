@@ -25,10 +25,19 @@ const GROUP_VALUE_VERSION: i16 = 3;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// `None` is a tombstone.
-    Offset { group: String, partition: TopicPartition, committed: Option<Committed> },
-    Group { group: String, value: Option<group_metadata_value::Data> },
+    Offset {
+        group: String,
+        partition: TopicPartition,
+        committed: Option<Committed>,
+    },
+    Group {
+        group: String,
+        value: Option<group_metadata_value::Data>,
+    },
     /// A kind of a newer release: left alone.
-    Unknown { version: i16 },
+    Unknown {
+        version: i16,
+    },
 }
 
 fn versioned<M: Message>(version: i16, message: &M) -> Bytes {

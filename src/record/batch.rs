@@ -34,7 +34,9 @@ impl From<&BatchError> for ErrorCode {
     fn from(error: &BatchError) -> ErrorCode {
         match error {
             BatchError::OldFormat(_) => ErrorCode::InvalidRecord,
-            BatchError::TooSmall { .. } | BatchError::UnknownMagic(_) | BatchError::Crc { .. } => ErrorCode::CorruptMessage,
+            BatchError::TooSmall { .. } | BatchError::UnknownMagic(_) | BatchError::Crc { .. } => {
+                ErrorCode::CorruptMessage
+            }
         }
     }
 }

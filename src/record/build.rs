@@ -87,7 +87,13 @@ impl BatchBuilder {
     }
 
     /// Adds a record after the ones before it.
-    pub fn push(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&[u8], Option<&[u8]>)]) {
+    pub fn push(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&[u8], Option<&[u8]>)],
+    ) {
         let delta = self.last_offset_delta + 1;
         self.push_at(delta, timestamp, key, value, headers);
     }

@@ -40,7 +40,13 @@ impl EndMarker {
 }
 
 /// A control batch that ends a transaction; offset 0, ready for an append by the coordinator.
-pub fn end_txn_batch(end: EndTxn, producer_id: i64, producer_epoch: i16, coordinator_epoch: i32, timestamp: i64) -> Bytes {
+pub fn end_txn_batch(
+    end: EndTxn,
+    producer_id: i64,
+    producer_epoch: i16,
+    coordinator_epoch: i32,
+    timestamp: i64,
+) -> Bytes {
     let mut key = Vec::with_capacity(4);
     key.put_i16(0);
     key.put_i16(if end == EndTxn::Commit { 1 } else { 0 });

@@ -24,8 +24,9 @@ pub use batch::{Attributes, Batch, BatchError, BatchHeader, Batches, HEADER_BYTE
 pub use build::{BatchBuilder, NO_TIMESTAMP};
 pub use codec::{Codec, CodecError, Compression, DECOMPRESSED_LIMIT_BYTES};
 pub use control::{EndMarker, EndTxn, end_txn_batch};
-pub use records::{Header, Record, RecordError, Records, RecordSummary, walk};
+pub use records::{Header, Record, RecordError, RecordSummary, Records, walk};
 pub use validate::{
-    AppendOrigin, Prepared, PreparedBatch, RecordFault, TimestampType, ValidateError, ValidateOptions, check_produce, validate,
+    AppendOrigin, Prepared, PreparedBatch, RecordFault, TimestampType, ValidateError, ValidateOptions, check_produce,
+    validate,
 };
 pub use varint::{put_varint, put_varlong, varint_len, varlong_len};

@@ -115,7 +115,11 @@ fn walk_stream(batch: &Batch, source: impl BufRead, mut visit: impl FnMut(Record
         let timestamp = absolute_timestamp(batch, timestamp_delta);
         visit(RecordSummary { index, offset_delta, timestamp, has_key, has_value });
     }
-    if source.source.fill_buf()?.is_empty() { Ok(()) } else { Err(RecordError::Invalid("bytes follow the last record")) }
+    if source.source.fill_buf()?.is_empty() {
+        Ok(())
+    } else {
+        Err(RecordError::Invalid("bytes follow the last record"))
+    }
 }
 
 fn absolute_timestamp(batch: &Batch, delta: i64) -> i64 {

@@ -140,7 +140,8 @@ pub struct Prepared {
 
 /// What Kafka checks of a produce request (version 3 or later) before anything else: exactly one v2 batch.
 pub fn check_produce(records: &Bytes, api_version: i16) -> Result<(), ValidateError> {
-    let invalid = |text: &str| Err(ValidateError::InvalidRecord(format!("Produce requests with version {api_version} {text}")));
+    let invalid =
+        |text: &str| Err(ValidateError::InvalidRecord(format!("Produce requests with version {api_version} {text}")));
     let mut list = batches(records.clone());
     match list.next().transpose() {
         Ok(None) => return invalid("must have at least one record batch per partition"),
@@ -148,12 +149,16 @@ pub fn check_produce(records: &Bytes, api_version: i16) -> Result<(), ValidateEr
             return Err(ValidateError::ZstdNotSupported);
         }
         Ok(Some(_)) => {}
-        Err(BatchError::OldFormat(_)) => return invalid("are only allowed to contain record batches with magic version 2"),
+        Err(BatchError::OldFormat(_)) => {
+            return invalid("are only allowed to contain record batches with magic version 2");
+        }
         Err(error) => return Err(error.into()),
     }
     match list.next() {
         None => Ok(()),
-        Some(Ok(_) | Err(BatchError::OldFormat(_))) => invalid("are only allowed to contain exactly one record batch per partition"),
+        Some(Ok(_) | Err(BatchError::OldFormat(_))) => {
+            invalid("are only allowed to contain exactly one record batch per partition")
+        }
         Some(Err(error)) => Err(error.into()),
     }
 }
@@ -177,7 +182,9 @@ pub fn validate(records: &Bytes, options: &ValidateOptions) -> Result<Prepared, 
     let mut dense = true;
     walk(&batch, |record| {
         if options.compacted && !record.has_key {
-            faults.add(ErrorCode::InvalidRecord, record.index, || "Compacted topic cannot accept message without key".into());
+            faults.add(ErrorCode::InvalidRecord, record.index, || {
+                "Compacted topic cannot accept message without key".into()
+            });
         } else if let Some(message) = timestamp_fault(attributes, record.timestamp, options) {
             faults.add(ErrorCode::InvalidTimestamp, record.index, || message);
         }
@@ -204,7 +211,8 @@ fn only_batch(records: &Bytes, options: &ValidateOptions) -> Result<Batch, Valid
     for batch in batches(records.clone()) {
         let batch = batch?;
         if options.origin == AppendOrigin::Client && batch.header.base_offset != 0 {
-            let text = format!("The baseOffset of the record batch should be 0, but it is {}", batch.header.base_offset);
+            let text =
+                format!("The baseOffset of the record batch should be 0, but it is {}", batch.header.base_offset);
             return Err(ValidateError::InvalidRecord(text));
         }
         check_size(batch.header.size(), options)?;
@@ -214,7 +222,9 @@ fn only_batch(records: &Bytes, options: &ValidateOptions) -> Result<Batch, Valid
     }
     match first {
         None => Err(ValidateError::InvalidRecord("Record batch has no batches at all".into())),
-        Some(_) if several => Err(ValidateError::InvalidRecord("Compressed outer record has more than one batch".into())),
+        Some(_) if several => {
+            Err(ValidateError::InvalidRecord("Compressed outer record has more than one batch".into()))
+        }
         Some(batch) => Ok(batch),
     }
 }
@@ -243,7 +253,10 @@ fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), Valida
     } else if header.attributes.control() {
         "Clients are not allowed to write control records".into()
     } else if header.has_producer_id() && header.base_sequence < 0 {
-        format!("Invalid sequence number {} in record batch with producerId {}", header.base_sequence, header.producer_id)
+        format!(
+            "Invalid sequence number {} in record batch with producerId {}",
+            header.base_sequence, header.producer_id
+        )
     } else {
         return Ok(());
     };
@@ -256,7 +269,9 @@ fn timestamp_fault(attributes: Attributes, timestamp: i64, options: &ValidateOpt
         let ahead = timestamp.saturating_sub(options.now_ms);
         if ahead > after || ahead.saturating_neg() > before {
             let (low, high) = (options.now_ms.saturating_sub(before), options.now_ms.saturating_add(after));
-            return Some(format!("Timestamp {timestamp} is out of range. The timestamp should be within [{low}, {high}]"));
+            return Some(format!(
+                "Timestamp {timestamp} is out of range. The timestamp should be within [{low}, {high}]"
+            ));
         }
         None
     } else if attributes.log_append_time() {
@@ -286,10 +301,11 @@ fn restamp(batch: Batch, log_append_time: Option<i64>, max_timestamp: i64) -> Pr
 fn rebuild(batch: &Batch, target: Compression, log_append_time: Option<i64>) -> Result<PreparedBatch, ValidateError> {
     let header = &batch.header;
     let keep = Attributes::TRANSACTIONAL | Attributes::CONTROL;
-    let mut builder = BatchBuilder::new()
-        .compression(target)
-        .attributes(header.attributes.0 & keep)
-        .producer(header.producer_id, header.producer_epoch, header.base_sequence);
+    let mut builder = BatchBuilder::new().compression(target).attributes(header.attributes.0 & keep).producer(
+        header.producer_id,
+        header.producer_epoch,
+        header.base_sequence,
+    );
     if let Some(now) = log_append_time {
         builder = builder.log_append_time(now);
     }

@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        for value in [0i64, 1, -1, 63, 64, -64, -65, 8191, 8192, i64::from(i32::MAX), i64::from(i32::MIN), i64::MAX, i64::MIN] {
+        for value in
+            [0i64, 1, -1, 63, 64, -64, -65, 8191, 8192, i64::from(i32::MAX), i64::from(i32::MIN), i64::MAX, i64::MIN]
+        {
             let mut out = Vec::new();
             put_varlong(&mut out, value);
             assert_eq!(out.len(), varlong_len(value));

@@ -61,7 +61,13 @@ fn start(script: Script) -> (Arc<IsrUpdates>, Arc<Controller>, Arc<Leader>, Manu
     let controller = Arc::new(Controller { answers: Mutex::new(script), ..Default::default() });
     let (leader, runtime) = (Arc::new(Leader::default()), ManualRuntime::new());
     let epoch = Arc::new(AtomicI64::new(99));
-    let run = updates.clone().run(BrokerId(1), epoch, Box::new(controller.clone()), leader.clone(), Arc::new(runtime.clone()));
+    let run = updates.clone().run(
+        BrokerId(1),
+        epoch,
+        Box::new(controller.clone()),
+        leader.clone(),
+        Arc::new(runtime.clone()),
+    );
     runtime.spawn(Box::pin(run));
     (updates, controller, leader, runtime)
 }
@@ -110,10 +116,8 @@ fn failures_of_the_whole_request_are_sent_again_later() {
 
 #[test]
 fn unclear_and_missing_answers_are_sent_again_at_once() {
-    let (updates, controller, leader, runtime) = start(vec![
-        answer(&[(0, ErrorCode::NotController)]),
-        answer(&[(0, ErrorCode::None), (1, ErrorCode::None)]),
-    ]);
+    let (updates, controller, leader, runtime) =
+        start(vec![answer(&[(0, ErrorCode::NotController)]), answer(&[(0, ErrorCode::None), (1, ErrorCode::None)])]);
     updates.submit(tp(0), change(1, 7));
     updates.submit(tp(1), change(2, 7));
     runtime.run(4);

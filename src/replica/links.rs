@@ -102,8 +102,7 @@ impl BrokerLink {
             Some(connection) => connection,
             None => {
                 let image = self.metadata.image();
-                let endpoint =
-                    image.endpoint(self.broker, &self.listener).ok_or(LinkError::NoAddress(self.broker))?;
+                let endpoint = image.endpoint(self.broker, &self.listener).ok_or(LinkError::NoAddress(self.broker))?;
                 Connection::connect(&endpoint.host, endpoint.port as u16, &self.client_id, self.options.clone()).await?
             }
         };

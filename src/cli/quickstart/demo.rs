@@ -43,7 +43,8 @@ pub async fn run(ports: &[u16], topic: &str, mut check: impl FnMut() -> anyhow::
     };
     let seen = ask_until(ports[0], &[topic], &mut check, led).await.context("waiting for leaders of the topic")?;
     let topic_id = seen.topics[0].topic_id;
-    let leaders: BTreeMap<i32, i32> = seen.topics[0].partitions.iter().map(|p| (p.partition_index, p.leader_id)).collect();
+    let leaders: BTreeMap<i32, i32> =
+        seen.topics[0].partitions.iter().map(|p| (p.partition_index, p.leader_id)).collect();
     let (mut produced, mut consumed) = (0, 0);
     for (partition, leader) in &leaders {
         let mut leader = connect(port_of[leader]).await?;
@@ -126,7 +127,10 @@ async fn produce(leader: &mut Connection, topic: &str, partition: i32) -> anyhow
         timeout_ms: PATIENCE.as_millis() as i32,
         topic_data: vec![produce::TopicProduceData {
             name: topic.into(),
-            partition_data: vec![produce::PartitionProduceData { index: partition, records: Records::Bytes(batch.build()) }],
+            partition_data: vec![produce::PartitionProduceData {
+                index: partition,
+                records: Records::Bytes(batch.build()),
+            }],
         }],
         ..produce::Request::default()
     };
@@ -178,5 +182,7 @@ async fn consume(leader: &mut Connection, topic: &str, topic_id: Uuid, partition
     }
     // An earlier run with the same directory may have left records before ours.
     let ours = &got[got.len().saturating_sub(RECORDS_PER_PARTITION)..];
-    Ok((0..RECORDS_PER_PARTITION).filter(|n| ours.get(*n).is_some_and(|v| v == value(partition, *n).as_bytes())).count())
+    Ok((0..RECORDS_PER_PARTITION)
+        .filter(|n| ours.get(*n).is_some_and(|v| v == value(partition, *n).as_bytes()))
+        .count())
 }

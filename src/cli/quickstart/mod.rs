@@ -75,14 +75,19 @@ fn directory(options: &Options) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(directory)?)
 }
 
-async fn start_and_show(options: &Options, directory: &std::path::Path, children: &mut Vec<Child>) -> anyhow::Result<()> {
+async fn start_and_show(
+    options: &Options,
+    directory: &std::path::Path,
+    children: &mut Vec<Child>,
+) -> anyhow::Result<()> {
     println!("Data and logs: {}", directory.display());
     let connect = match (&options.zookeeper, options.ensemble) {
         (Some(connect), _) => connect.clone(),
         (None, true) => ensemble::start(directory, options.zookeeper_libs.as_deref(), children).await?,
         (None, false) => {
             let port = free_port()?;
-            let mut child = Child::start("zookeeper (embedded)", directory, &["zookeeper", "--port", &port.to_string()])?;
+            let mut child =
+                Child::start("zookeeper (embedded)", directory, &["zookeeper", "--port", &port.to_string()])?;
             child.wait_until_listening(port).await?;
             children.push(child);
             format!("127.0.0.1:{port}")
@@ -132,7 +137,9 @@ async fn start_and_show(options: &Options, directory: &std::path::Path, children
     let (bootstrap, kill) = (addresses.join(","), victim.pid());
     println!("\nTry next:");
     println!("  1. kcat -b {bootstrap} -L -t {TOPIC}                    # who leads, who is in sync");
-    println!("  2. kill -9 {kill}; then 1. again                        # the leader of partition 0 dies: another takes over");
+    println!(
+        "  2. kill -9 {kill}; then 1. again                        # the leader of partition 0 dies: another takes over"
+    );
     println!("  3. echo hello | kcat -b {bootstrap} -P -t {TOPIC}; kcat -b {bootstrap} -C -t {TOPIC} -o -1 -e");
     Ok(())
 }
