@@ -40,8 +40,8 @@ pub const FRAME_CHARGE_BYTES: usize = 1 << 20;
 /// A frame that waits for request memory looks this often for somebody who keeps memory without using it.
 pub const MEMORY_PATIENCE: Duration = Duration::from_millis(500);
 
-/// While memory is short, a half-read frame may have kept us waiting for its bytes this long in total; then the slowest
-/// such connection is closed. Without shortage a slow connection lives until `connections.max.idle.ms`.
+/// While memory is short, a half-read frame may have kept us waiting for its bytes this long in total; then its
+/// connection is closed. Without shortage a slow connection lives until `connections.max.idle.ms`.
 pub const SLOW_FRAME_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes that one system call may put into a socket before other connections of the thread get their turn.

@@ -4,9 +4,9 @@
 //!   reader waits, so only its own socket feels the pressure. The charge lasts until the request is decided.
 //! - One part is a reserve for requests of brokers ([`Class::Broker`]): a flood of produce cannot stop replication.
 //! - Slow connections cannot keep the memory. A reader that has waited for [`MEMORY_PATIENCE`] looks at the frames that are
-//!   half read: the one that has kept us waiting longest for its bytes, if for more than [`SLOW_FRAME_PATIENCE`], is given
-//!   up ([`GivenUp`] in its own task) and its connection closed. If no frame is slow, all of them may be waiting
-//!   for memory; then the oldest goes on without, so that the bound is the limit plus one frame and nothing deadlocks.
+//!   half read: those that have kept us waiting for their bytes for more than [`SLOW_FRAME_PATIENCE`] are given up
+//!   ([`GivenUp`] in their own tasks) and their connections closed. If no frame is slow, all of them may be waiting for
+//!   memory; then the oldest goes on without, so that the bound is the limit plus one frame and nothing deadlocks.
 //!
 //! Kafka: `queued.max.request.bytes`, `SimpleMemoryPool`, which charges the announced length and also oversteps its limit by
 //! one frame.
@@ -138,13 +138,17 @@ impl Memory {
         part
     }
 
-    /// Memory has been short for a while: gives up the slowest frame, or lets the oldest go on without memory.
+    /// Memory has been short for a while: gives up the slow frames, or lets the oldest go on without memory.
     fn relieve(&self) {
         let now = Instant::now();
         let mut readers = self.readers.lock();
-        let slowest = readers.frames.values().max_by_key(|reader| reader.total_socket_wait(now));
-        if let Some(slowest) = slowest.filter(|reader| reader.total_socket_wait(now) > self.slow_frame_patience) {
-            slowest.give_up.notify_one();
+        let slow = |reader: &&Reader| reader.total_socket_wait(now) > self.slow_frame_patience;
+        let mut gave_up = false;
+        for reader in readers.frames.values().filter(slow) {
+            reader.give_up.notify_one();
+            gave_up = true;
+        }
+        if gave_up {
             return;
         }
         let occupied = readers.overdraft.is_some_and(|ticket| readers.frames.contains_key(&ticket));

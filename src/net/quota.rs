@@ -7,6 +7,7 @@
 //!
 //! Kafka: `SocketServer.ConnectionQuotas`.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -141,10 +142,10 @@ impl Connections {
 
     fn close_idlest_of_others(&self, open: &Open, protected: &Arc<str>) {
         let others = open.listeners.iter().filter(|(name, _)| *name != protected);
-        let candidates = others.flat_map(|(_, listener)| listener.connections.values());
-        let idlest =
-            candidates.filter(|activity| !activity.close.is_cancelled()).max_by_key(|activity| activity.idle_ms());
-        if let Some(activity) = idlest {
+        let candidates = others.flat_map(|(_, listener)| &listener.connections);
+        let open_still = candidates.filter(|(_, activity)| !activity.close.is_cancelled());
+        let idlest = open_still.max_by_key(|(id, activity)| (activity.idle_ms(), Reverse(**id)));
+        if let Some((_, activity)) = idlest {
             activity.close.cancel();
         }
     }
