@@ -196,9 +196,9 @@ keys! {
     LOG_SEGMENT_BYTES: i32 = "log.segment.bytes", Int, "1073741824", AtLeast(14), High, ClusterWide, Honoured, "segment size (min 14)";
     LOG_SEGMENT_DELETE_DELAY_MS: i64 = "log.segment.delete.delay.ms", Long, "60000", AtLeast(0), High, ClusterWide, Honoured, "wait before unlinking .deleted";
     MAX_CONNECTION_CREATION_RATE: i32 = "max.connection.creation.rate", Int, "2147483647", AtLeast(0), Medium, ClusterWide, Ignored, "accepts per second";
-    MAX_CONNECTIONS: i32 = "max.connections", Int, "2147483647", AtLeast(0), Medium, ClusterWide, Ignored, "connections of the broker";
-    MAX_CONNECTIONS_PER_IP: i32 = "max.connections.per.ip", Int, "2147483647", AtLeast(0), Medium, ClusterWide, Ignored, "connections of one IP";
-    MAX_CONNECTIONS_PER_IP_OVERRIDES: String = "max.connections.per.ip.overrides", Str, "", Any, Medium, ClusterWide, Ignored, "host:count list";
+    MAX_CONNECTIONS: i32 = "max.connections", Int, "2147483647", AtLeast(0), Medium, ClusterWide, Honoured, "connections of the broker";
+    MAX_CONNECTIONS_PER_IP: i32 = "max.connections.per.ip", Int, "2147483647", AtLeast(0), Medium, ClusterWide, Honoured, "connections of one IP";
+    MAX_CONNECTIONS_PER_IP_OVERRIDES: String = "max.connections.per.ip.overrides", Str, "", Any, Medium, ClusterWide, Honoured, "host:count list";
     MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS: i32 = "max.incremental.fetch.session.cache.slots", Int, "1000", AtLeast(0), Medium, ReadOnly, Honoured, "fetch sessions kept";
     MAX_REQUEST_PARTITION_SIZE_LIMIT: i32 = "max.request.partition.size.limit", Int, "2000", AtLeast(1), Medium, ReadOnly, Ignored, "DescribeTopicPartitions cap";
     MESSAGE_MAX_BYTES: i32 = "message.max.bytes", Int, "1048588", AtLeast(0), High, ClusterWide, Honoured, "largest batch accepted";

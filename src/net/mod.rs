@@ -18,6 +18,7 @@ pub mod listener;
 pub mod memory;
 pub mod quota;
 pub mod send;
+mod settings;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
