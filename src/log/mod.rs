@@ -1,1 +1,11 @@
-//! The log: segments, indexes and checkpoints on disk.
+mod checkpoint;
+mod disk;
+mod epochs;
+mod index;
+mod meta;
+mod names;
+mod producers;
+mod scan;
+mod segment;
+mod snapshot;
+mod txn_index;

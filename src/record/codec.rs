@@ -180,7 +180,8 @@ impl Read for Lz4Reader<'_> {
         let read = decoder.read(out)?;
         if read == 0 && !out.is_empty() {
             let (_, finished) = self.0.take().expect("just used").finish();
-            finished?;
+            // The crate says "interrupted", which readers take as "try again".
+            finished.map_err(|_| io::Error::new(io::ErrorKind::UnexpectedEof, "LZ4 frame is cut off"))?;
         }
         Ok(read)
     }

@@ -21,6 +21,7 @@ mod validate;
 mod varint;
 
 pub use batch::{Attributes, Batch, BatchError, BatchHeader, Batches, HEADER_BYTES, PREFIX_BYTES, batches, frame};
+pub(crate) use batch::{add_sequence, check_crc};
 pub use build::{BatchBuilder, NO_TIMESTAMP};
 pub use codec::{Codec, CodecError, Compression, DECOMPRESSED_LIMIT_BYTES};
 pub use control::{EndMarker, EndTxn, end_txn_batch};

@@ -1,0 +1,106 @@
+//! A log dir: its health, and the files that wait in it to be deleted.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::disk;
+use super::error::StorageError;
+use crate::ids::TopicPartition;
+
+/// What a log dir tells the broker; called from whatever thread notices.
+pub type OnFailure = dyn Fn(&Path, &io::Error) + Send + Sync;
+/// Called when a partition rolled and its closed segments wait for a flush.
+pub type OnRoll = dyn Fn(&TopicPartition) + Send + Sync;
+
+/// One entry of `log.dirs`. Shared by the logs in it.
+pub struct LogDir {
+    pub path: PathBuf,
+    offline: AtomicBool,
+    on_failure: Arc<OnFailure>,
+    pub(super) on_roll: Arc<OnRoll>,
+    trash: Mutex<Vec<Trash>>,
+}
+
+#[derive(Debug)]
+struct Trash {
+    due_ms: i64,
+    path: PathBuf,
+    directory: bool,
+}
+
+impl std::fmt::Debug for LogDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogDir").field("path", &self.path).field("offline", &self.is_offline()).finish()
+    }
+}
+
+impl LogDir {
+    pub fn new(path: PathBuf, on_failure: Arc<OnFailure>, on_roll: Arc<OnRoll>) -> Arc<Self> {
+        Arc::new(Self { path, offline: AtomicBool::new(false), on_failure, on_roll, trash: Mutex::default() })
+    }
+
+    /// A dir of its own, for tools and tests.
+    pub fn standalone(path: PathBuf) -> Arc<Self> {
+        Self::new(path, Arc::new(|_, _| {}), Arc::new(|_| {}))
+    }
+
+    pub fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Acquire)
+    }
+
+    /// Errors if the dir is offline.
+    pub fn check(&self) -> Result<(), StorageError> {
+        if self.is_offline() { Err(StorageError::Offline { dir: self.path.clone() }) } else { Ok(()) }
+    }
+
+    /// Takes the dir offline, for good; says so once.
+    pub fn fail(&self, error: &io::Error) {
+        if !self.offline.swap(true, Ordering::AcqRel) {
+            tracing::error!(dir = %self.path.display(), %error, "log dir failed, taking it offline");
+            (self.on_failure)(&self.path, error);
+        }
+    }
+
+    /// Turns a disk error into the dir's failure.
+    pub fn guard<T>(&self, result: io::Result<T>) -> Result<T, StorageError> {
+        result.map_err(|source| {
+            self.fail(&source);
+            StorageError::Failed { dir: self.path.clone(), source }
+        })
+    }
+
+    /// As [`Self::guard`] for readers: a file that a deletion took away under an old view, or a batch that makes no
+    /// sense, is that reader's misfortune and no fault of the disk.
+    pub fn guard_read<T>(&self, result: io::Result<T>) -> Result<T, StorageError> {
+        match result {
+            Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+                Err(StorageError::Failed { dir: self.path.clone(), source })
+            }
+            other => self.guard(other),
+        }
+    }
+
+    /// Deletes files when `due_ms` (wall clock) has come; they are renamed already.
+    pub fn discard(&self, paths: impl IntoIterator<Item = PathBuf>, due_ms: i64) {
+        self.trash.lock().extend(paths.into_iter().map(|path| Trash { due_ms, path, directory: false }));
+    }
+
+    /// Deletes a directory when `due_ms` has come.
+    pub fn discard_dir(&self, path: PathBuf, due_ms: i64) {
+        self.trash.lock().push(Trash { due_ms, path, directory: true });
+    }
+
+    /// Deletes what is due.
+    pub fn take_out_trash(&self, now_ms: i64) -> Result<(), StorageError> {
+        self.check()?;
+        let due: Vec<_> = self.trash.lock().extract_if(.., |trash| trash.due_ms <= now_ms).collect();
+        for trash in due {
+            self.guard(if trash.directory { disk::remove_dir(&trash.path) } else { disk::remove(&trash.path) })?;
+        }
+        Ok(())
+    }
+}

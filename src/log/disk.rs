@@ -1,0 +1,109 @@
+//! The verbs with which the log changes a disk. Nothing else in this module writes, renames or syncs files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Opens a file for reading and writing; it must exist.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// Creates a file, or empties the one that is there.
+pub fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+}
+
+/// Writes all slices one after the other at `position`; one system call unless the kernel takes less.
+pub fn write_all_at(file: &File, slices: &mut [IoSlice<'_>], mut position: u64) -> io::Result<()> {
+    let mut slices = slices;
+    while !slices.is_empty() {
+        match rustix::io::pwritev(file, slices, position) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                position += written as u64;
+                IoSlice::advance_slices(&mut slices, written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Reads up to `buffer.len()` bytes at `position`; fewer only at the end of the file.
+pub fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], position + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Adds bytes at the end of a file, which is created if it is not there.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
+}
+
+/// Cuts a file; a file that is not there stays so.
+pub fn truncate(path: &Path, len: u64) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file.set_len(len),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Brings a file's bytes to the disk; a file that is not there is fine.
+pub fn sync(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Brings a directory's entries to the disk.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Replaces a file so that a crash leaves the old or the new one: temporary file, sync, rename, sync of the directory.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let mut file = create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Renames; a file that is not there is fine.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    missing_is_fine(fs::rename(from, to))
+}
+
+/// Deletes a file; a file that is not there is fine.
+pub fn remove(path: &Path) -> io::Result<()> {
+    missing_is_fine(fs::remove_file(path))
+}
+
+/// Deletes a directory with all that is in it.
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    missing_is_fine(fs::remove_dir_all(path))
+}
+
+fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

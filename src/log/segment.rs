@@ -1,0 +1,407 @@
+//! A segment: a `.log` file and its indexes.
+//!
+//! Readers share it without the log's lock. The active segment holds its file open; a closed one opens it when
+//! somebody reads and closes it after the last reader, so ten thousand partitions do not need as many descriptors.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::index::{OffsetIndex, TimeIndex, TimestampOffset};
+use super::names::{DELETED, INDEX, LOG, SNAPSHOT, TIME_INDEX, TXN_INDEX, segment_file};
+use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, read_batch};
+use super::txn_index::{self, AbortedTxn};
+use super::{disk, scan};
+use crate::record::BatchHeader;
+
+/// The directory of a partition; renamed when the partition is deleted or moved.
+#[derive(Debug)]
+pub struct PartitionDir(RwLock<PathBuf>);
+
+impl PartitionDir {
+    pub fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(path)))
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.read().clone()
+    }
+
+    /// Path of a segment's file.
+    pub fn file(&self, base_offset: i64, extension: &str) -> PathBuf {
+        self.0.read().join(segment_file(base_offset, extension))
+    }
+
+    /// Renames the directory within its parent.
+    pub fn rename(&self, name: &str) -> io::Result<PathBuf> {
+        let mut path = self.0.write();
+        let to = path.with_file_name(name);
+        disk::rename(&path, &to)?;
+        *path = to.clone();
+        Ok(to)
+    }
+}
+
+/// The `.log` file, held while the segment is active.
+#[derive(Debug)]
+enum LogFile {
+    Held(Arc<File>),
+    OnDemand(Weak<File>),
+}
+
+/// A file of batches and its indexes; see the head of this module.
+#[derive(Debug)]
+pub struct Segment {
+    pub base_offset: i64,
+    dir: Arc<PartitionDir>,
+    file: Mutex<LogFile>,
+    size: AtomicU64,
+    offset_index: RwLock<OffsetIndex>,
+    time_index: RwLock<TimeIndex>,
+    /// Largest timestamp and its offset; loaded when first asked for.
+    largest: Mutex<Option<TimestampOffset>>,
+    deleted: AtomicBool,
+}
+
+impl Segment {
+    /// Creates an empty segment; files of the same name are emptied.
+    pub fn create(dir: &Arc<PartitionDir>, base_offset: i64) -> io::Result<Self> {
+        let file = disk::create(&dir.file(base_offset, LOG))?;
+        disk::remove(&dir.file(base_offset, TXN_INDEX))?;
+        Ok(Self {
+            base_offset,
+            dir: dir.clone(),
+            file: Mutex::new(LogFile::Held(Arc::new(file))),
+            size: AtomicU64::new(0),
+            offset_index: RwLock::new(OffsetIndex::create(dir.clone(), base_offset)?),
+            time_index: RwLock::new(TimeIndex::create(dir.clone(), base_offset)?),
+            largest: Mutex::new(Some(TimestampOffset { timestamp: -1, offset: base_offset })),
+            deleted: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens an existing segment. The flag says whether its indexes must be rebuilt by [`Self::recover`]; until then
+    /// a missing one is empty.
+    pub fn open(dir: &Arc<PartitionDir>, base_offset: i64) -> io::Result<(Self, bool)> {
+        let size = std::fs::metadata(dir.file(base_offset, LOG))?.len();
+        let offset_index = OffsetIndex::open(dir.clone(), base_offset)?;
+        let time_index_missing = !dir.file(base_offset, TIME_INDEX).exists();
+        let time_index = TimeIndex::open(dir.clone(), base_offset)?;
+        // A missing time index alone is no fault: brokers before 0.10.1 wrote none.
+        let broken = offset_index.is_none()
+            || (time_index.is_none() && !time_index_missing)
+            || !txn_index_is_sane(dir, base_offset);
+        let segment = Self {
+            base_offset,
+            dir: dir.clone(),
+            file: Mutex::new(LogFile::OnDemand(Weak::new())),
+            size: AtomicU64::new(size),
+            offset_index: RwLock::new(match offset_index {
+                Some(index) => index,
+                None => OffsetIndex::create(dir.clone(), base_offset)?,
+            }),
+            time_index: RwLock::new(match time_index {
+                Some(index) => index,
+                None => TimeIndex::create(dir.clone(), base_offset)?,
+            }),
+            largest: Mutex::new(None),
+            deleted: AtomicBool::new(false),
+        };
+        Ok((segment, broken))
+    }
+
+    /// Bytes of the `.log` file.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    fn path(&self, extension: &str) -> PathBuf {
+        let mut path = self.dir.file(self.base_offset, extension).into_os_string();
+        if self.deleted.load(Ordering::Acquire) {
+            path.push(".");
+            path.push(DELETED);
+        }
+        path.into()
+    }
+
+    /// The open `.log` file; opened if nobody has it open.
+    pub fn file(&self) -> io::Result<Arc<File>> {
+        let mut file = self.file.lock();
+        match &*file {
+            LogFile::Held(file) => Ok(file.clone()),
+            LogFile::OnDemand(weak) => match weak.upgrade() {
+                Some(file) => Ok(file),
+                None => {
+                    let opened = Arc::new(disk::open(&self.path(LOG))?);
+                    *file = LogFile::OnDemand(Arc::downgrade(&opened));
+                    Ok(opened)
+                }
+            },
+        }
+    }
+
+    /// Holds the file open from now on: the segment takes appends.
+    pub fn activate(&self) -> io::Result<()> {
+        let file = self.file()?;
+        *self.file.lock() = LogFile::Held(file);
+        Ok(())
+    }
+
+    /// Writes batches at the end. `largest` is the largest timestamp in them and its offset; an index entry is made
+    /// for `last_offset` if `index` says so.
+    pub fn append(
+        &self,
+        slices: &mut [IoSlice<'_>],
+        bytes: u64,
+        last_offset: i64,
+        largest: TimestampOffset,
+        index: bool,
+    ) -> io::Result<()> {
+        let position = self.size();
+        disk::write_all_at(&*self.file()?, slices, position)?;
+        let so_far = {
+            let mut so_far = self.largest.lock();
+            let known = so_far.get_or_insert(TimestampOffset { timestamp: -1, offset: self.base_offset });
+            if largest.timestamp > known.timestamp {
+                *known = largest;
+            }
+            *known
+        };
+        if index {
+            self.offset_index.write().push(last_offset, position as u32)?;
+            self.time_index.write().maybe_push(so_far)?;
+        }
+        self.size.store(position + bytes, Ordering::Release);
+        Ok(())
+    }
+
+    /// Is one of the indexes full? The time index keeps one slot for the entry at close.
+    pub fn index_full(&self, max_index_bytes: usize) -> bool {
+        self.offset_index.read().len() >= max_index_bytes / 8 || self.time_index.read().len() + 1 >= max_index_bytes / 12
+    }
+
+    /// The first batch whose last offset is at or after `target`, looking from `hint` or the index on to `end`.
+    pub fn find(&self, file: &File, target: i64, hint: Option<u64>, end: u64) -> io::Result<Option<Found>> {
+        let from = match hint {
+            Some(position) => position,
+            None => u64::from(self.offset_index.read().lookup(target)?),
+        };
+        let mut scan = Scan::new(file, from, end, HEADERS_CHUNK_BYTES);
+        while let Some(found) = scan.next_header()? {
+            if found.header.last_offset() >= target {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An offset that is not smaller than those of the records before `position`, if the index knows one.
+    pub fn offset_bound(&self, position: u64) -> io::Result<Option<i64>> {
+        self.offset_index.read().offset_at_or_after(position)
+    }
+
+    /// The largest timestamp and its offset; (-1, base offset) if there is none.
+    pub fn largest_timestamp(&self) -> io::Result<TimestampOffset> {
+        if let Some(known) = *self.largest.lock() {
+            return Ok(known);
+        }
+        let mut largest = self.time_index.read().last()?;
+        let from = u64::from(self.offset_index.read().lookup(largest.offset)?);
+        let file = self.file()?;
+        let mut scan = Scan::new(&file, from, self.size(), HEADERS_CHUNK_BYTES);
+        while let Some(found) = scan.next_header()? {
+            largest = larger(largest, &found.header);
+        }
+        Ok(*self.largest.lock().insert(largest))
+    }
+
+    /// The largest timestamp of the first batch; `None` for an empty segment.
+    pub fn first_timestamp(&self) -> io::Result<Option<i64>> {
+        let file = self.file()?;
+        let first = Scan::new(&file, 0, self.size(), HEADERS_CHUNK_BYTES).next_header()?;
+        Ok(first.map(|found| found.header.max_timestamp))
+    }
+
+    /// The first record at or after `from` whose timestamp is at least `target`: its timestamp, offset and epoch.
+    pub fn find_timestamp(&self, target: i64, from: i64, end: u64) -> io::Result<Option<(TimestampOffset, i32)>> {
+        let at = self.time_index.read().lookup(target)?.offset.max(from);
+        let position = u64::from(self.offset_index.read().lookup(at)?);
+        let file = self.file()?;
+        let mut scan = Scan::new(&file, position, end, HEADERS_CHUNK_BYTES);
+        while let Some(found) = scan.next_header()? {
+            if found.header.max_timestamp < target {
+                continue;
+            }
+            for record in read_batch(&file, &found)?.records().map_err(io::Error::other)? {
+                let record = record.map_err(io::Error::other)?;
+                if record.timestamp >= target && record.offset >= from {
+                    let found_at = TimestampOffset { timestamp: record.timestamp, offset: record.offset };
+                    return Ok(Some((found_at, found.header.partition_leader_epoch)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record that has the segment's largest timestamp, and its epoch.
+    pub fn find_largest_timestamp(&self, end: u64) -> io::Result<Option<(TimestampOffset, i32)>> {
+        let largest = self.largest_timestamp()?;
+        self.find_timestamp(largest.timestamp, self.base_offset, end)
+    }
+
+    /// The offset after the last batch; the base offset if there is none.
+    pub fn next_offset(&self) -> io::Result<i64> {
+        let from = u64::from(self.offset_index.read().last_position()?);
+        let file = self.file()?;
+        let mut scan = Scan::new(&file, from, self.size(), HEADERS_CHUNK_BYTES);
+        let mut next = self.base_offset;
+        while let Some(found) = scan.next_header()? {
+            next = found.header.next_offset();
+        }
+        Ok(next)
+    }
+
+    /// Rebuilds the indexes from the batches, which are all checked; the file is cut at the first that is not sound.
+    /// `visit` is told each sound batch. Returns the bytes that were cut off.
+    pub fn recover(
+        &self,
+        index_interval_bytes: u64,
+        mut visit: impl FnMut(&Self, &File, &Found) -> io::Result<()>,
+    ) -> Result<u64, scan::ScanError> {
+        let (mut offset_index, mut time_index) = (self.offset_index.write(), self.time_index.write());
+        *offset_index = OffsetIndex::create(self.dir.clone(), self.base_offset)?;
+        *time_index = TimeIndex::create(self.dir.clone(), self.base_offset)?;
+        disk::remove(&self.path(TXN_INDEX))?;
+
+        let file = self.file()?;
+        let size = file.metadata()?.len();
+        let mut largest = TimestampOffset { timestamp: -1, offset: self.base_offset };
+        let (mut valid, mut last_entry) = (0u64, 0u64);
+        let mut scan = Scan::new(&file, 0, size, scan::WHOLE_CHUNK_BYTES);
+        loop {
+            let found = match scan.next_checked() {
+                Ok(Some(found)) => found,
+                Ok(None) => break,
+                Err(scan::ScanError::Batch { position, source: crate::record::BatchError::OldFormat(magic) }) => {
+                    let source = crate::record::BatchError::OldFormat(magic);
+                    return Err(scan::ScanError::Batch { position, source });
+                }
+                Err(scan::ScanError::Batch { position, source }) => {
+                    let path = self.path(LOG);
+                    tracing::warn!(path = %path.display(), position, %source, "found invalid messages, cutting there");
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            let last_offset = found.header.last_offset();
+            if last_offset < self.base_offset || last_offset - self.base_offset > i64::from(i32::MAX) {
+                break;
+            }
+            largest = larger(largest, &found.header);
+            if valid - last_entry > index_interval_bytes {
+                offset_index.push(last_offset, valid as u32)?;
+                time_index.maybe_push(largest)?;
+                last_entry = valid;
+            }
+            valid = found.end();
+            visit(self, &file, &found)?;
+        }
+        if size > valid {
+            file.set_len(valid)?;
+        }
+        time_index.maybe_push(largest)?;
+        offset_index.write_out()?;
+        time_index.write_out()?;
+        *self.largest.lock() = Some(largest);
+        self.size.store(valid, Ordering::Release);
+        Ok(size - valid)
+    }
+
+    /// Cuts away the batches that hold `offset` or later ones. Returns the bytes that are left.
+    pub fn truncate_to(&self, offset: i64) -> io::Result<u64> {
+        let file = self.file()?;
+        let found = self.find(&file, offset, None, self.size())?;
+        self.offset_index.write().truncate_to(offset)?;
+        self.time_index.write().truncate_to(offset)?;
+        txn_index::truncate_to(&self.path(TXN_INDEX), offset)?;
+        if let Some(found) = found {
+            file.set_len(found.position)?;
+            self.size.store(found.position, Ordering::Release);
+        }
+        *self.largest.lock() = None;
+        Ok(self.size())
+    }
+
+    /// The transactions whose abort markers are here.
+    pub fn aborted_txns(&self) -> io::Result<Vec<AbortedTxn>> {
+        txn_index::read(&self.path(TXN_INDEX))
+    }
+
+    pub fn add_aborted_txn(&self, aborted: &AbortedTxn) -> io::Result<()> {
+        txn_index::append(&self.path(TXN_INDEX), aborted)
+    }
+
+    /// Writes the last index entries: the segment takes no more appends, or the broker stops. The file stays open.
+    pub fn close(&self) -> io::Result<()> {
+        let largest = self.largest_timestamp()?;
+        self.offset_index.write().close()?;
+        let mut time_index = self.time_index.write();
+        time_index.maybe_push(largest)?;
+        time_index.close()
+    }
+
+    /// Lets the file be closed when the last reader is done. Only after a flush: a failed write must be heard of.
+    pub fn release(&self) {
+        let mut file = self.file.lock();
+        if let LogFile::Held(held) = &*file {
+            *file = LogFile::OnDemand(Arc::downgrade(held));
+        }
+    }
+
+    /// Brings everything written so far to the disk.
+    pub fn flush(&self) -> io::Result<()> {
+        self.offset_index.write().write_out()?;
+        self.time_index.write().write_out()?;
+        self.file()?.sync_all()?;
+        for extension in [INDEX, TIME_INDEX, TXN_INDEX] {
+            disk::sync(&self.path(extension))?;
+        }
+        Ok(())
+    }
+
+    /// Renames the files to `.deleted`, the producer snapshot of the base offset too. Returns their new paths.
+    pub fn mark_deleted(&self, with_snapshot: bool) -> io::Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        let mut extensions = vec![LOG, INDEX, TIME_INDEX, TXN_INDEX];
+        if with_snapshot {
+            extensions.push(SNAPSHOT);
+        }
+        for extension in extensions {
+            let from = self.dir.file(self.base_offset, extension);
+            let to = self.dir.file(self.base_offset, &format!("{extension}.{DELETED}"));
+            if from.exists() {
+                disk::rename(&from, &to)?;
+                paths.push(to);
+            }
+        }
+        self.deleted.store(true, Ordering::Release);
+        Ok(paths)
+    }
+}
+
+fn larger(largest: TimestampOffset, header: &BatchHeader) -> TimestampOffset {
+    if header.max_timestamp > largest.timestamp {
+        TimestampOffset { timestamp: header.max_timestamp, offset: header.last_offset() }
+    } else {
+        largest
+    }
+}
+
+fn txn_index_is_sane(dir: &PartitionDir, base_offset: i64) -> bool {
+    txn_index::read(&dir.file(base_offset, TXN_INDEX))
+        .is_ok_and(|entries| entries.iter().all(|entry| entry.last_offset >= base_offset))
+}
