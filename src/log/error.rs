@@ -15,6 +15,8 @@ pub enum StorageError {
     Failed { dir: PathBuf, source: io::Error },
     #[error("log dir {} is offline", dir.display())]
     Offline { dir: PathBuf },
+    #[error("the log was deleted")]
+    Deleted,
 }
 
 impl From<&StorageError> for ErrorCode {

@@ -132,6 +132,11 @@ impl LogView {
         self.dir.is_offline()
     }
 
+    /// Base offset of the first segment.
+    pub fn first_segment_base(&self) -> Offset {
+        Offset(self.segments[0].base_offset)
+    }
+
     fn active(&self) -> &Arc<Segment> {
         self.segments.last().expect("a log has a segment")
     }

@@ -27,7 +27,6 @@ pub use codec::{Codec, CodecError, Compression, DECOMPRESSED_LIMIT_BYTES};
 pub use control::{EndMarker, EndTxn, end_txn_batch};
 pub use records::{Header, Record, RecordError, RecordSummary, Records, walk};
 pub use validate::{
-    AppendOrigin, Prepared, PreparedBatch, RecordFault, TimestampType, ValidateError, ValidateOptions, check_produce,
-    validate,
+    AppendOrigin, Prepared, PreparedBatch, RecordFault, ValidateError, ValidateOptions, check_produce, validate,
 };
 pub use varint::{put_varint, put_varlong, varint_len, varlong_len};

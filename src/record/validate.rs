@@ -23,20 +23,14 @@ pub enum AppendOrigin {
     Replication,
 }
 
-/// `message.timestamp.type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimestampType {
-    CreateTime,
-    LogAppendTime,
-}
-
 /// The topic's settings that matter for the check, and the time.
 #[derive(Clone, Debug)]
 pub struct ValidateOptions {
     pub origin: AppendOrigin,
     /// Wall clock, milliseconds; taken once for the append.
     pub now_ms: i64,
-    pub timestamp_type: TimestampType,
+    /// `message.timestamp.type`: does the log stamp the records?
+    pub log_append_time: bool,
     pub timestamp_before_max_ms: i64,
     pub timestamp_after_max_ms: i64,
     pub max_message_bytes: usize,
@@ -193,7 +187,7 @@ pub fn validate(records: &Bytes, options: &ValidateOptions) -> Result<Prepared, 
     })?;
     faults.into_result()?;
 
-    let log_append_time = (options.timestamp_type == TimestampType::LogAppendTime).then_some(options.now_ms);
+    let log_append_time = options.log_append_time.then_some(options.now_ms);
     if uncompressed || (source == target.codec && dense) {
         let batch = restamp(batch, log_append_time, max_timestamp);
         return Ok(Prepared { batch, origin: options.origin, log_append_time, rebuilt: false, converted_records: 0 });
@@ -264,7 +258,7 @@ fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), Valida
 }
 
 fn timestamp_fault(attributes: Attributes, timestamp: i64, options: &ValidateOptions) -> Option<String> {
-    if options.timestamp_type == TimestampType::CreateTime && timestamp != NO_TIMESTAMP {
+    if !options.log_append_time && timestamp != NO_TIMESTAMP {
         let (before, after) = (options.timestamp_before_max_ms, options.timestamp_after_max_ms);
         let ahead = timestamp.saturating_sub(options.now_ms);
         if ahead > after || ahead.saturating_neg() > before {

@@ -1,0 +1,397 @@
+//! Loading a partition directory, and recovering it when the broker did not stop cleanly.
+//!
+//! Source: `LogLoader`, `LogSegment.recover` and `UnifiedLog.rebuildProducerState` of Kafka 3.9.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use arc_swap::ArcSwap;
+
+use super::dir::LogDir;
+use super::epochs::Epochs;
+use super::log::{Active, Log, Shared};
+use super::names::{CLEANED, DELETED, INDEX, LEADER_EPOCHS, LOG, SWAP, TIME_INDEX, TXN_INDEX, parse_segment_file};
+use super::producers::Producers;
+use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, ScanError, WHOLE_CHUNK_BYTES, read_batch};
+use super::segment::{PartitionDir, Segment};
+use super::view::{LogView, TAIL_BATCHES};
+use super::{checkpoint, disk, meta, snapshot};
+use crate::config::LogConfig;
+use crate::ids::TopicPartition;
+use crate::record::{BatchError, EndMarker};
+use crate::time::Clock;
+
+/// What a log is opened with.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    pub tp: TopicPartition,
+    pub log_dir: Arc<LogDir>,
+    /// The partition's directory; created if it is not there.
+    pub path: PathBuf,
+    pub config: Arc<LogConfig>,
+    /// Did the broker stop cleanly? If not, everything from the recovery point on is checked.
+    pub clean: bool,
+    /// From the checkpoints; 0 if not there.
+    pub recovery_point: i64,
+    pub log_start: i64,
+    pub producer_expiration_ms: i64,
+}
+
+/// Why a partition directory could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Not the disk's fault: recovery would destroy good data.
+    #[error("{} holds messages in a format older than v2, which is not supported", path.display())]
+    OldFormat { path: PathBuf },
+}
+
+/// Loads a log, or creates an empty one.
+pub fn open(options: OpenOptions) -> Result<Log, LoadError> {
+    let OpenOptions { tp, log_dir, path, config, clean, recovery_point, log_start, producer_expiration_ms } = options;
+    let clock = Clock;
+    let now_ms = clock.wall_ms();
+    std::fs::create_dir_all(&path)?;
+    tidy(&path)?;
+    let dir = PartitionDir::new(path.clone());
+    let topic_id = meta::read_topic_id(&path)?;
+    let stored_epochs = checkpoint::read_epochs(&path.join(LEADER_EPOCHS))?;
+    let mut loader = Loader {
+        path: &path,
+        log_dir: &log_dir,
+        config: &config,
+        segments: Vec::new(),
+        epochs: Epochs::from_entries(stored_epochs.iter().copied()),
+        now_ms,
+        producer_expiration_ms,
+    };
+    let broken = loader.open_segments(&dir)?;
+    let recover_from = if clean { broken } else { Some(loader.first_unflushed(recovery_point).min(broken.unwrap_or(usize::MAX))) };
+    let mut recovered = match recover_from {
+        Some(from) if from < loader.segments.len() => {
+            loader.recover(from, log_start)?;
+            true
+        }
+        _ => false,
+    };
+    let mut end = 0;
+    if let Some(last) = loader.segments.last() {
+        end = match last.next_offset() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData && !recovered => {
+                // Cut off or flipped although the broker stopped cleanly.
+                loader.recover(loader.segments.len() - 1, log_start)?;
+                recovered = true;
+                loader.segments.last().map_or(0, |last| last.next_offset().unwrap_or(last.base_offset))
+            }
+            other => other.map_err(|error| loader.old_format_or_io(error))?,
+        };
+    }
+    if end < log_start && !loader.segments.is_empty() {
+        tracing::warn!(%tp, end, log_start, "log end is below the log start, starting anew there");
+        loader.discard_from(0)?;
+        loader.epochs = Epochs::default();
+    }
+    if loader.segments.is_empty() {
+        loader.segments.push(Arc::new(Segment::create(&dir, log_start)?));
+        end = log_start;
+    }
+    let Loader { segments, mut epochs, .. } = loader;
+    let active = segments.last().expect("at least one segment").clone();
+    active.activate()?;
+
+    let start = log_start.max(segments[0].base_offset);
+    epochs.truncate_from_end(end);
+    epochs.truncate_from_start(start);
+    if epochs.entries() != stored_epochs {
+        checkpoint::write_epochs(&path.join(LEADER_EPOCHS), epochs.entries())?;
+    }
+    let producers = load_producers(&path, &segments, start, end, clean && !recovered, now_ms, producer_expiration_ms)?;
+    drop_stray_snapshots(&path, &segments)?;
+
+    let mut writer = Active::new(now_ms, &config);
+    writer.first_timestamp = active.first_timestamp().unwrap_or(None);
+    let published_segments: Arc<[_]> = segments.iter().cloned().collect();
+    let topic_id = topic_id.unwrap_or_default();
+    let unstable = producers.unstable();
+    let epochs = Arc::new(epochs);
+    let view = LogView {
+        dir: log_dir.clone(),
+        topic_id,
+        start,
+        end,
+        segments: published_segments.clone(),
+        end_position: active.size(),
+        epochs: epochs.clone(),
+        unstable: unstable.clone(),
+        tail: [(i64::MAX, 0); TAIL_BATCHES],
+    };
+    Ok(Log {
+        tp,
+        log_dir,
+        dir,
+        clock,
+        topic_id,
+        active: writer,
+        start,
+        end,
+        recovery_point: if clean && !recovered { end } else { recovery_point.min(end) },
+        truncations: 0,
+        epochs,
+        producers,
+        producer_expiration_ms,
+        unstable,
+        published_segments,
+        tail: view.tail,
+        shared: Arc::new(Shared { view: ArcSwap::from_pointee(view), high_watermark: AtomicI64::new(start) }),
+        segments,
+        config,
+        deleted: false,
+    })
+}
+
+/// Finishes or undoes what was under way: deletions, and swaps of compacted or split segments.
+fn tidy(path: &Path) -> io::Result<()> {
+    let mut files: Vec<(i64, String)> = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if let Some((offset, extension)) = name.to_str().and_then(parse_segment_file) {
+            files.push((offset, extension.to_owned()));
+        }
+    }
+    let file = |offset: i64, extension: &str| path.join(super::names::segment_file(offset, extension));
+    let has = |extension: &str, suffix: &str| extension.rsplit('.').next() == Some(suffix);
+
+    let first_cleaned = files.iter().filter(|(_, extension)| has(extension, CLEANED)).map(|(offset, _)| *offset).min();
+    let doomed = |(offset, extension): &(i64, String)| {
+        has(extension, DELETED)
+            || has(extension, CLEANED)
+            // A split that was not finished: its parts up to here are older than the swap files after it.
+            || (has(extension, SWAP) && first_cleaned.is_some_and(|first| *offset >= first))
+    };
+    for (offset, extension) in files.iter().filter(|file| doomed(file)) {
+        disk::remove(&file(*offset, extension))?;
+    }
+    files.retain(|file| !doomed(file));
+
+    let swap_log = format!("{LOG}.{SWAP}");
+    let mut range: Option<(i64, i64)> = None;
+    for (offset, _) in files.iter().filter(|(_, extension)| *extension == swap_log) {
+        let next = next_offset_of_file(&file(*offset, &swap_log), *offset)?;
+        let (low, high) = range.unwrap_or((*offset, next));
+        range = Some((low.min(*offset), high.max(next)));
+    }
+    if let Some((low, high)) = range {
+        for (offset, extension) in files.iter().filter(|(_, extension)| !has(extension, SWAP)) {
+            if (low..high).contains(offset) {
+                disk::remove(&file(*offset, extension))?;
+            }
+        }
+    }
+    for (offset, extension) in files.iter().filter(|(_, extension)| has(extension, SWAP)) {
+        let plain = extension.trim_end_matches(SWAP).trim_end_matches('.');
+        disk::rename(&file(*offset, extension), &file(*offset, plain))?;
+    }
+    Ok(())
+}
+
+fn next_offset_of_file(path: &Path, base_offset: i64) -> io::Result<i64> {
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let mut scan = Scan::new(&file, 0, len, HEADERS_CHUNK_BYTES);
+    let mut next = base_offset;
+    while let Some(found) = scan.next_header()? {
+        next = found.header.next_offset();
+    }
+    Ok(next)
+}
+
+struct Loader<'a> {
+    path: &'a Path,
+    log_dir: &'a LogDir,
+    config: &'a LogConfig,
+    segments: Vec<Arc<Segment>>,
+    epochs: Epochs,
+    now_ms: i64,
+    producer_expiration_ms: i64,
+}
+
+impl Loader<'_> {
+    /// Opens the segments in order; returns the first whose indexes must be rebuilt.
+    fn open_segments(&mut self, dir: &Arc<PartitionDir>) -> io::Result<Option<usize>> {
+        let mut logs = BTreeSet::new();
+        let mut indexes = Vec::new();
+        for entry in std::fs::read_dir(self.path)? {
+            let entry = entry?;
+            match entry.file_name().to_str().and_then(parse_segment_file) {
+                Some((offset, LOG)) => _ = logs.insert(offset),
+                Some((offset, INDEX | TIME_INDEX | TXN_INDEX)) => indexes.push((offset, entry.path())),
+                _ => {}
+            }
+        }
+        for (offset, path) in indexes {
+            if !logs.contains(&offset) {
+                tracing::warn!(path = %path.display(), "orphan index file, deleted");
+                disk::remove(&path)?;
+            }
+        }
+        let mut broken = None;
+        for base in logs {
+            let (segment, rebuild) = Segment::open(dir, base)?;
+            if rebuild {
+                broken.get_or_insert(self.segments.len());
+            }
+            self.segments.push(Arc::new(segment));
+        }
+        Ok(broken)
+    }
+
+    /// The first segment that holds an offset at or above the recovery point.
+    fn first_unflushed(&self, recovery_point: i64) -> usize {
+        self.segments.partition_point(|segment| segment.base_offset <= recovery_point).saturating_sub(1)
+    }
+
+    /// Checks all batches from a segment on, and rebuilds what is derived from them. What follows a batch that is not
+    /// sound is cut off, whole segments too.
+    fn recover(&mut self, from: usize, log_start: i64) -> Result<(), LoadError> {
+        let base = self.segments[from].base_offset;
+        let start = log_start.max(self.segments[0].base_offset);
+        let (now_ms, expiration_ms) = (self.now_ms, self.producer_expiration_ms);
+        let mut producers =
+            rebuild_producers(self.path, &self.segments[..from], start.min(base), base, now_ms, expiration_ms)
+                .map_err(|error| self.old_format_or_io(error))?;
+        for index in from..self.segments.len() {
+            let segment = self.segments[index].clone();
+            let mut end = segment.base_offset;
+            let epochs = &mut self.epochs;
+            let cut = segment.recover(self.config.index_interval_bytes as u64, |segment, file, found| {
+                let header = &found.header;
+                if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest.0) {
+                    epochs.assign(header.partition_leader_epoch, header.base_offset);
+                }
+                if header.has_producer_id() {
+                    let marker = marker_of(file, found)?;
+                    if let Some(txn) = producers.apply(header, marker.as_ref())
+                        && txn.aborted
+                    {
+                        segment.add_aborted_txn(&producers.aborted(&txn))?;
+                    }
+                }
+                end = header.next_offset();
+                Ok(())
+            });
+            let cut = cut.map_err(|error| self.old_format_or_io(error.into()))?;
+            producers.set_end(end);
+            snapshot::write(self.path, &producers)?;
+            if cut > 0 {
+                tracing::warn!(dir = %self.path.display(), base = segment.base_offset, cut, "recovery cut a segment");
+                self.discard_from(index + 1)?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames segments, and all after them, to be deleted later.
+    fn discard_from(&mut self, index: usize) -> io::Result<()> {
+        let due_ms = self.now_ms.saturating_add(self.config.file_delete_delay_ms);
+        for segment in self.segments.split_off(index) {
+            self.log_dir.discard(segment.mark_deleted(true)?, due_ms);
+        }
+        Ok(())
+    }
+
+    fn old_format_or_io(&self, error: io::Error) -> LoadError {
+        let old = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<ScanError>())
+            .is_some_and(|scan| matches!(scan, ScanError::Batch { source: BatchError::OldFormat(_), .. }));
+        if old { LoadError::OldFormat { path: self.path.to_owned() } } else { LoadError::Io(error) }
+    }
+}
+
+/// The marker of a control batch, else `None`.
+fn marker_of(file: &File, found: &Found) -> io::Result<Option<EndMarker>> {
+    if found.header.attributes.control() { Ok(EndMarker::of(&read_batch(file, found)?)) } else { Ok(None) }
+}
+
+/// Producer state at the end of a loaded log; a snapshot of it is written.
+fn load_producers(
+    path: &Path,
+    segments: &[Arc<Segment>],
+    start: i64,
+    end: i64,
+    clean: bool,
+    now_ms: i64,
+    expiration_ms: i64,
+) -> io::Result<Producers> {
+    let mut producers = Producers::default();
+    if clean && snapshot::list(path)?.is_empty() {
+        // The broker before us knew no snapshots: there is nothing to know, and no reason to read everything.
+        for base in segments.iter().rev().take(2).map(|segment| segment.base_offset) {
+            producers.set_end(base);
+            if base > start {
+                snapshot::write(path, &producers)?;
+            }
+        }
+        producers.set_end(end);
+    } else {
+        producers = rebuild_producers(path, segments, start, end, now_ms, expiration_ms)?;
+    }
+    if end > start {
+        snapshot::write(path, &producers)?;
+    }
+    Ok(producers)
+}
+
+/// Producer state of the log `[start, end)`: the newest usable snapshot, then the batches after it.
+pub(super) fn rebuild_producers(
+    path: &Path,
+    segments: &[Arc<Segment>],
+    start: i64,
+    end: i64,
+    now_ms: i64,
+    expiration_ms: i64,
+) -> io::Result<Producers> {
+    let mut producers = match snapshot::load_newest(path, start, end, now_ms, expiration_ms)? {
+        Some(producers) => producers,
+        None => {
+            let mut empty = Producers::default();
+            empty.set_end(start);
+            empty
+        }
+    };
+    let from = producers.end();
+    let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
+    for segment in &segments[first..] {
+        if segment.base_offset >= end || from >= end {
+            break;
+        }
+        let file = segment.file()?;
+        let Some(found) = segment.find(&file, from, None, segment.size())? else { continue };
+        let mut scan = Scan::new(&file, found.position, segment.size(), WHOLE_CHUNK_BYTES);
+        while let Some(found) = scan.next_header()? {
+            if found.header.base_offset >= from && found.header.has_producer_id() {
+                producers.apply(&found.header, marker_of(&file, &found)?.as_ref());
+            }
+        }
+    }
+    producers.set_end(end);
+    Ok(producers)
+}
+
+/// Keeps the snapshots at the base offsets of segments, and the newest.
+fn drop_stray_snapshots(path: &Path, segments: &[Arc<Segment>]) -> io::Result<()> {
+    let mut offsets = snapshot::list(path)?;
+    offsets.pop();
+    for offset in offsets {
+        if segments.binary_search_by_key(&offset, |segment| segment.base_offset).is_err() {
+            disk::remove(&snapshot::path(path, offset))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,327 @@
+//! All partitions of a broker, over its log dirs.
+//!
+//! Nothing here runs by itself except the flush of closed segments; whoever owns the manager calls the checkpoint
+//! methods at the intervals that the settings name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+
+use super::disk;
+use super::error::{OpenError, StorageError};
+use super::handle::LogHandle;
+use super::load::{self, LoadError, OpenOptions};
+use super::names::{CLEAN_SHUTDOWN, deleted_dir};
+use super::start::{DirState, ManagerOptions, StartError, load_all, open_dirs};
+use crate::config::LogConfig;
+use crate::ids::{TopicId, TopicName, TopicPartition, Uuid};
+use crate::time::Clock;
+
+/// What the marker of a clean shutdown says in a ZooKeeper cluster.
+const CLEAN_SHUTDOWN_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
+
+/// A log dir as DescribeLogDirs shows it.
+#[derive(Clone, Debug)]
+pub struct DirInfo {
+    pub path: PathBuf,
+    pub offline: bool,
+    /// Its partitions and their sizes in bytes.
+    pub partitions: Vec<(TopicPartition, u64)>,
+}
+
+/// See the head of the file.
+pub struct Manager {
+    dirs: Vec<DirState>,
+    logs: RwLock<HashMap<TopicPartition, Arc<LogHandle>>>,
+    /// Held while partitions are created or deleted.
+    changes: Mutex<()>,
+    default_config: ArcSwap<LogConfig>,
+    topic_configs: RwLock<HashMap<TopicName, Arc<LogConfig>>>,
+    producer_expiration_ms: i64,
+}
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manager").field("dirs", &self.dirs).field("logs", &self.logs.read().len()).finish()
+    }
+}
+
+impl Manager {
+    /// Locks the log dirs, checks that they are this broker's, and loads all partitions; returns when that is done.
+    pub fn start(options: ManagerOptions) -> Result<Arc<Self>, StartError> {
+        let (rolled, flushes) = mpsc::channel::<TopicPartition>();
+        let on_roll = Arc::new(move |tp: &TopicPartition| _ = rolled.send(tp.clone()));
+        let dirs = open_dirs(&options, on_roll)?;
+        let logs = load_all(&dirs, &options)?;
+        let manager = Arc::new(Self {
+            dirs,
+            logs: RwLock::new(logs),
+            changes: Mutex::new(()),
+            default_config: ArcSwap::new(options.default_config),
+            topic_configs: RwLock::new(options.topic_configs),
+            producer_expiration_ms: options.producer_expiration_ms,
+        });
+        let weak = Arc::downgrade(&manager);
+        let flusher = move || {
+            for tp in flushes {
+                let Some(manager) = weak.upgrade() else { return };
+                if let Some(log) = manager.get(&tp) {
+                    // A failure has taken the dir offline and was told there.
+                    let _ = log.flush(true);
+                }
+            }
+        };
+        std::thread::Builder::new().name("log-flusher".into()).spawn(flusher).expect("the system can start a thread");
+        Ok(manager)
+    }
+
+    /// The log of a partition, if it is here and its dir is alive.
+    pub fn get(&self, tp: &TopicPartition) -> Option<Arc<LogHandle>> {
+        self.logs.read().get(tp).cloned()
+    }
+
+    /// All logs, in no order.
+    pub fn all(&self) -> Vec<Arc<LogHandle>> {
+        self.logs.read().values().cloned().collect()
+    }
+
+    /// Is any dir offline?
+    pub fn any_dir_offline(&self) -> bool {
+        self.dirs.iter().any(|state| state.dir.is_offline())
+    }
+
+    pub fn dirs(&self) -> Vec<DirInfo> {
+        let logs = self.all();
+        let info = |state: &DirState| DirInfo {
+            path: state.dir.path.clone(),
+            offline: state.dir.is_offline(),
+            partitions: logs
+                .iter()
+                .filter(|log| Arc::ptr_eq(log.log_dir(), &state.dir))
+                .map(|log| (log.topic_partition().clone(), log.view().size()))
+                .collect(),
+        };
+        self.dirs.iter().map(info).collect()
+    }
+
+    /// Settings of a topic as last told.
+    pub fn config_of(&self, topic: &str) -> Arc<LogConfig> {
+        self.topic_configs.read().get(topic).cloned().unwrap_or_else(|| self.default_config.load_full())
+    }
+
+    /// Changes a topic's settings; `None`: it has no overrides any more.
+    pub fn set_topic_config(&self, topic: &TopicName, config: Option<Arc<LogConfig>>) {
+        {
+            let mut configs = self.topic_configs.write();
+            match config {
+                Some(config) => _ = configs.insert(topic.clone(), config),
+                None => _ = configs.remove(topic),
+            }
+        }
+        let config = self.config_of(topic);
+        for log in self.all().iter().filter(|log| log.topic_partition().topic == *topic) {
+            log.set_config(config.clone());
+        }
+    }
+
+    /// Changes the settings of topics without overrides. Those with overrides are for the caller to set again.
+    pub fn set_default_config(&self, config: Arc<LogConfig>) {
+        self.default_config.store(config);
+        for log in self.all() {
+            log.set_config(self.config_of(&log.topic_partition().topic));
+        }
+    }
+
+    /// The log of a partition; an empty one is made if there is none. `topic_id` zero: not known. `is_new`: the
+    /// controller says that no replica existed here before, so an empty log is right even if a dir is offline.
+    pub fn get_or_create(&self, tp: &TopicPartition, topic_id: TopicId, is_new: bool) -> Result<Arc<LogHandle>, OpenError> {
+        let existing = self.get(tp);
+        let log = match existing {
+            Some(log) => log,
+            None => self.create(tp, is_new)?,
+        };
+        if !topic_id.is_zero() && log.view().topic_id() != topic_id {
+            log.lock().assign_topic_id(topic_id)?;
+        }
+        Ok(log)
+    }
+
+    fn create(&self, tp: &TopicPartition, is_new: bool) -> Result<Arc<LogHandle>, OpenError> {
+        let _changing = self.changes.lock();
+        if let Some(log) = self.get(tp) {
+            return Ok(log);
+        }
+        if !is_new && self.any_dir_offline() {
+            return Err(OpenError::MayBeOffline);
+        }
+        let mut failed = OpenError::MayBeOffline;
+        for state in self.live_dirs_emptiest_first() {
+            let path = state.dir.path.join(tp.to_string());
+            let opened = load::open(OpenOptions {
+                tp: tp.clone(),
+                log_dir: state.dir.clone(),
+                path,
+                config: self.config_of(&tp.topic),
+                clean: true,
+                recovery_point: 0,
+                log_start: 0,
+                producer_expiration_ms: self.producer_expiration_ms,
+            });
+            let error = match opened {
+                Ok(log) => {
+                    let log = Arc::new(LogHandle::new(log));
+                    self.logs.write().insert(tp.clone(), log.clone());
+                    tracing::info!(%tp, dir = %state.dir.path.display(), "created log");
+                    return Ok(log);
+                }
+                Err(LoadError::Io(error)) => error,
+                Err(other) => io::Error::other(other),
+            };
+            if let Err(error) = state.dir.guard::<()>(Err(error)) {
+                failed = error.into();
+            }
+        }
+        Err(failed)
+    }
+
+    fn live_dirs_emptiest_first(&self) -> Vec<&DirState> {
+        let logs = self.all();
+        let count = |state: &DirState| logs.iter().filter(|log| Arc::ptr_eq(log.log_dir(), &state.dir)).count();
+        let mut live: Vec<_> = self.dirs.iter().filter(|state| !state.dir.is_offline()).collect();
+        live.sort_by_key(|state| count(state));
+        live
+    }
+
+    /// Deletes partitions: their dirs are renamed now and removed after `file.delete.delay.ms`.
+    pub fn delete(&self, partitions: &[TopicPartition]) -> Result<(), StorageError> {
+        let _changing = self.changes.lock();
+        let now_ms = Clock.wall_ms();
+        let mut result = Ok(());
+        let mut touched = Vec::new();
+        for tp in partitions {
+            let Some(log) = self.logs.write().remove(tp) else { continue };
+            let mut log = log.lock();
+            let dir = log.log_dir().clone();
+            match log.rename_deleted(&deleted_dir(tp, Uuid::random())) {
+                Ok(path) => dir.discard_dir(path, now_ms.saturating_add(log.config().file_delete_delay_ms)),
+                Err(error) => result = Err(error),
+            }
+            tracing::info!(%tp, "scheduled log for deletion");
+            touched.push(dir);
+        }
+        // A partition of the same name must not inherit these offsets.
+        for state in self.dirs.iter().filter(|state| touched.iter().any(|dir| Arc::ptr_eq(dir, &state.dir))) {
+            self.checkpoint_dir_offsets(state)?;
+        }
+        result
+    }
+
+    /// Forgets the logs of a dir that failed, and lets go of its lock. Returns the partitions that were there.
+    pub fn drop_failed_dir(&self, path: &Path) -> Vec<TopicPartition> {
+        let mut lost = Vec::new();
+        self.logs.write().retain(|tp, log| {
+            let keep = log.log_dir().path != path;
+            if !keep {
+                lost.push(tp.clone());
+            }
+            keep
+        });
+        for state in self.dirs.iter().filter(|state| state.dir.path == path) {
+            state.lock.lock().take();
+        }
+        lost
+    }
+
+    /// Writes a checkpoint of each live dir from one number per log.
+    fn checkpoint(
+        &self,
+        state: &DirState,
+        file: impl Fn(&DirState) -> &super::start::Checkpointed,
+        value: impl Fn(&LogHandle) -> Option<i64>,
+    ) -> Result<(), StorageError> {
+        if state.dir.is_offline() {
+            return Ok(());
+        }
+        let logs = self.all();
+        let here = logs.iter().filter(|log| Arc::ptr_eq(log.log_dir(), &state.dir));
+        let offsets: BTreeMap<_, _> =
+            here.filter_map(|log| Some((log.topic_partition().clone(), value(log)?))).collect();
+        state.dir.guard(file(state).write(offsets))
+    }
+
+    fn checkpoint_dir_offsets(&self, state: &DirState) -> Result<(), StorageError> {
+        self.checkpoint(state, |state| &state.recovery_points, |log| Some(log.lock().recovery_point().0))?;
+        self.checkpoint(state, |state| &state.log_starts, |log| {
+            let view = log.view();
+            (view.start_offset() > view.first_segment_base()).then_some(view.start_offset().0)
+        })
+    }
+
+    fn each_dir(&self, write: impl Fn(&DirState) -> Result<(), StorageError>) {
+        for state in &self.dirs {
+            // A failure has taken the dir offline and was told there; the other dirs go on.
+            let _ = write(state);
+        }
+    }
+
+    /// `log.flush.offset.checkpoint.interval.ms`, and after truncations.
+    pub fn checkpoint_recovery_points(&self) {
+        self.each_dir(|state| {
+            self.checkpoint(state, |state| &state.recovery_points, |log| Some(log.lock().recovery_point().0))
+        });
+    }
+
+    /// `log.flush.start.offset.checkpoint.interval.ms`.
+    pub fn checkpoint_log_starts(&self) {
+        self.each_dir(|state| self.checkpoint_dir_offsets(state));
+    }
+
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub fn checkpoint_high_watermarks(&self) {
+        self.each_dir(|state| {
+            self.checkpoint(state, |state| &state.high_watermarks, |log| Some(log.high_watermark().0))
+        });
+    }
+
+    /// Removes files and directories whose `file.delete.delay.ms` is over.
+    pub fn delete_due_files(&self) {
+        let now_ms = Clock.wall_ms();
+        self.each_dir(|state| state.dir.take_out_trash(now_ms));
+    }
+
+    /// `producer.id.expiration.check.interval.ms`.
+    pub fn expire_producers(&self) {
+        let now_ms = Clock.wall_ms();
+        self.all().iter().for_each(|log| log.lock().expire_producers(now_ms));
+    }
+
+    /// Closes and flushes all logs, writes all checkpoints, and marks the dirs where all of that worked as cleanly shut
+    /// down. Nothing may be appended any more.
+    pub fn shutdown(&self) {
+        let _changing = self.changes.lock();
+        std::thread::scope(|scope| {
+            for state in &self.dirs {
+                scope.spawn(|| {
+                    if let Err(error) = self.shutdown_dir(state) {
+                        tracing::error!(dir = %state.dir.path.display(), %error, "log dir was not shut down cleanly");
+                    }
+                    state.lock.lock().take();
+                });
+            }
+        });
+    }
+
+    fn shutdown_dir(&self, state: &DirState) -> Result<(), StorageError> {
+        state.dir.check()?;
+        for log in self.all().iter().filter(|log| Arc::ptr_eq(log.log_dir(), &state.dir)) {
+            log.lock().close()?;
+        }
+        self.checkpoint_dir_offsets(state)?;
+        self.checkpoint(state, |state| &state.high_watermarks, |log| Some(log.high_watermark().0))?;
+        state.dir.guard(disk::replace(&state.dir.path.join(CLEAN_SHUTDOWN), CLEAN_SHUTDOWN_TEXT))
+    }
+}
