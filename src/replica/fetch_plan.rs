@@ -3,6 +3,7 @@
 //! Studied: `ReplicaManager.readFromLog`, `DelayedFetch.tryComplete`, `LogOffsetMetadata`.
 
 use crate::ids::{BrokerId, LeaderEpoch, Offset};
+use crate::log::LogPosition;
 
 /// Who fetches; decides how far it may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +38,6 @@ impl Reader {
     pub fn reads_to_log_end(self) -> bool {
         !matches!(self, Reader::Consumer { .. })
     }
-}
-
-/// An offset with the place of its batch in the log's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogPosition {
-    pub offset: Offset,
-    /// Base offset of the segment.
-    pub segment: Offset,
-    /// Byte position within the segment.
-    pub position: u64,
 }
 
 /// The byte budget of one request, spent partition by partition in order.
@@ -101,7 +92,7 @@ pub fn contribution(fetch: LogPosition, limit: LogPosition, partition_max_bytes:
         // Equal offsets may lie on different segments just after a roll; that is no data.
         std::cmp::Ordering::Equal => Contribution::Bytes(0),
         // A segment lies between: positions cannot be subtracted, and there is data for sure.
-        std::cmp::Ordering::Less if fetch.segment < limit.segment => Contribution::AnswerNow,
+        std::cmp::Ordering::Less if fetch.segment_base < limit.segment_base => Contribution::AnswerNow,
         std::cmp::Ordering::Less => {
             let bytes = limit.position.saturating_sub(fetch.position);
             Contribution::Bytes(partition_max_bytes.min(usize::try_from(bytes).unwrap_or(usize::MAX)))
@@ -152,7 +143,7 @@ mod tests {
     use super::*;
 
     fn at(offset: i64, segment: i64, position: u64) -> LogPosition {
-        LogPosition { offset: Offset(offset), segment: Offset(segment), position }
+        LogPosition { offset: Offset(offset), segment_base: Offset(segment), position }
     }
 
     #[test]

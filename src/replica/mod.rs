@@ -5,16 +5,29 @@
 //! - [`session_client`] and [`fetch_states`] (pure): the same from the follower's side.
 //! - [`waits`]: who waits for a partition; [`alter_partition`]: changes of the in-sync set on their way to the controller.
 //! - [`links`]: connections to leaders and to the controller.
+//! - [`hosted`]: a partition with its log and its waits; [`reader`], [`offsets`]: what it answers;
+//!   [`fetcher`], [`fetchers`]: how it is copied.
+//! - [`manager`]: all partitions, and what the controller may change.
 
 pub mod alter_partition;
+mod changes;
 mod env;
 pub mod fetch_plan;
 pub mod fetch_session;
 pub mod fetch_states;
+pub mod fetcher;
+pub mod fetchers;
+pub mod hosted;
+mod hosted_map;
 pub mod isr;
 pub mod links;
+pub mod manager;
+pub mod offsets;
 pub mod partition;
+pub mod reader;
 pub mod session_client;
 pub mod waits;
 
 pub use env::{Counters, Env, Versions};
+pub use hosted::{LeaderAppendError, Partition};
+pub use manager::{CommitWait, Counts, Manager, Options, Parts, RoleListener};
