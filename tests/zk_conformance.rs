@@ -86,6 +86,7 @@ fn random_scripts_are_answered_as_by_apache_zookeeper() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let embedded = runtime.block_on(Server::start("127.0.0.1:0")).expect("the embedded server starts");
     let real = RealServer::start();
+    assert_eq!(zk_script::system_nodes(real.addr), zk_script::system_nodes(embedded.addr()));
     let seeds = std::env::var("BARNABAS_ZK_SEEDS").unwrap_or_else(|_| DEFAULT_SEEDS.to_owned());
     let (first, end) = seeds.split_once("..").expect("BARNABAS_ZK_SEEDS looks like 0..60");
     let seeds = first.parse::<u64>().expect("a number")..end.parse().expect("a number");

@@ -246,7 +246,7 @@ fn four_letter_words() {
         ("ruok", "imok".to_owned()),
         ("isro", "rw".to_owned()),
         ("srvr", "Zookeeper version: 3.8.4".to_owned()),
-        ("srvr", "Mode: standalone\nNode count: 5\n".to_owned()),
+        ("srvr", "Mode: standalone\nNode count: 6\n".to_owned()),
         ("stat", format!("(sid={session})")),
         ("mntr", "zk_ephemerals_count\t1\n".to_owned()),
         ("dump", format!("{session}:\n\t/mine\n")),

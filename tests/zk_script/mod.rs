@@ -247,6 +247,25 @@ pub fn run(addr: SocketAddr, seed: u64, script: &[Action]) -> Vec<String> {
     seen
 }
 
+/// What a new server shows of the nodes that it has from the start.
+pub fn system_nodes(addr: SocketAddr) -> Vec<String> {
+    let mut client = Client::connect(addr, 30_000).expect("a session");
+    let mut seen = Vec::new();
+    for path in ["/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"] {
+        let mut read = |op| {
+            let watch = jute::PathWatch { path: path.into(), watch: false };
+            client.call(op, &watch).expect("a reply")
+        };
+        let data: jute::Data = read(op_code::GET_DATA).get();
+        let mut children: jute::Children2 = read(op_code::GET_CHILDREN2).get();
+        children.names.sort();
+        let acl = client.call(op_code::GET_ACL, &jute::Path { path: path.into() }).expect("a reply");
+        seen.push(format!("{path} {data:?} {children:?} {:?}", acl.get::<jute::AclReply>()));
+    }
+    client.call(op_code::CLOSE_SESSION, &Nothing).expect("a reply");
+    seen
+}
+
 struct Runner {
     addr: SocketAddr,
     root: String,

@@ -1,4 +1,4 @@
-//! From request packet to reply: decodes, asks the model, encodes.
+//! From request packet to reply: decodes, asks the model, encodes. Pure, so that it can be fuzzed and simulated.
 
 use crate::time::Millis;
 use crate::zk::jute::{self, Jute, JuteError, Reader, op_code};
@@ -9,23 +9,21 @@ use crate::zk::op::{Op, Reply, Stat, WatchEvent, WatchKind, ZkError};
 const RECONFIG_DISABLED: i32 = -123;
 
 /// What to send after a request, and whether that was the last request of its connection.
-pub(super) struct Answered {
+#[derive(Debug)]
+pub struct Answered {
     /// To be sent before the reply, to whomever it concerns.
-    pub(super) events: Events,
-    pub(super) reply: Vec<u8>,
-    pub(super) close: bool,
+    pub events: Events,
+    /// With its length in front.
+    pub reply: Vec<u8>,
+    pub close: bool,
 }
 
 /// Error number of a failed request, or the body of the reply.
 type Body = Result<Vec<u8>, i32>;
 
-/// Carries out one request of a session.
-pub(super) fn answer(
-    model: &mut Model,
-    session: SessionId,
-    packet: &[u8],
-    wall_ms: Millis,
-) -> Result<Answered, JuteError> {
+/// Carries out one request of a living session. `packet` comes without its length; an error means that it has not even
+/// a header.
+pub fn answer(model: &mut Model, session: SessionId, packet: &[u8], wall_ms: Millis) -> Result<Answered, JuteError> {
     let mut reader = Reader::new(packet);
     let header: jute::RequestHeader = reader.get()?;
     let mut call = Call { model, session, wall_ms, events: Vec::new(), close: false };
@@ -42,7 +40,7 @@ pub(super) fn answer(
 }
 
 /// The packet of a watch event.
-pub(super) fn event_packet(event: &WatchEvent) -> Vec<u8> {
+pub fn event_packet(event: &WatchEvent) -> Vec<u8> {
     let kind = match event.kind {
         WatchKind::Created => 1,
         WatchKind::Deleted => 2,
@@ -342,5 +340,72 @@ fn encode_result(op: i32, reply: &Reply) -> Vec<u8> {
         Reply::Acl { acl, stat } => encode(&jute::AclReply { acl: acl.clone(), stat: *stat }),
         Reply::Synced { path } => encode(path),
         Reply::Deleted | Reply::Checked | Reply::Multi(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::zk::op::Acl;
+
+    /// A request with something of everything, and a multi around it.
+    fn packets() -> Vec<Vec<u8>> {
+        let create = jute::CreateRequest { path: "/a/b".into(), data: None, acl: Acl::open(), flags: 2 };
+        let watches = jute::SetWatches { data: vec!["/a".into(), "/b".into()], ..jute::SetWatches::default() };
+        let path_watch = jute::PathWatch { path: "/a".into(), watch: true };
+        let packet = |op: i32, fill: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = Vec::new();
+            jute::RequestHeader { xid: 1, op }.write(&mut out);
+            fill(&mut out);
+            out
+        };
+        vec![
+            packet(op_code::CREATE, &|out| create.write(out)),
+            packet(op_code::SET_WATCHES2, &|out| {
+                watches.write(out);
+                jute::PersistentWatches::default().write(out);
+            }),
+            packet(op_code::GET_CHILDREN2, &|out| path_watch.write(out)),
+            packet(op_code::MULTI, &|out| {
+                jute::MultiHeader { op: op_code::CREATE2, done: false, err: -1 }.write(out);
+                create.write(out);
+                jute::MultiHeader { op: op_code::ERROR, done: true, err: -1 }.write(out);
+            }),
+        ]
+    }
+
+    proptest! {
+        /// Whatever comes, there is one well-formed reply, or the packet had no header.
+        #[test]
+        fn damaged_requests_are_answered(
+            packets in prop::collection::vec(
+                (0..4usize, any::<prop::sample::Index>(), any::<u8>(), any::<prop::sample::Index>()), 1..8),
+            op in -12..120i32,
+        ) {
+            let mut model = Model::default();
+            let session = model.open_session([0; 16], 6_000, None, 0);
+            for (which, at, value, end) in packets {
+                let mut packet = self::packets().swap_remove(which);
+                let at = at.index(packet.len());
+                packet[at] = value;
+                packet.truncate(end.index(packet.len()) + 1);
+                if value % 4 == 0 && packet.len() >= 8 {
+                    packet[4..8].copy_from_slice(&op.to_be_bytes());
+                }
+                let Ok(answered) = answer(&mut model, session, &packet, 0) else {
+                    prop_assert!(packet.len() < 8);
+                    continue;
+                };
+                let len = i32::from_be_bytes(answered.reply[..4].try_into().unwrap());
+                prop_assert_eq!(len as usize, answered.reply.len() - 4);
+                let header: jute::ReplyHeader = Reader::new(&answered.reply[4..]).get().unwrap();
+                prop_assert_eq!(&header.xid.to_be_bytes()[..], &packet[..4]);
+                if answered.close {
+                    break;
+                }
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! it logs at its start says so.
 
 mod connection;
-mod dispatch;
+pub mod dispatch;
 mod words;
 
 use std::collections::HashMap;

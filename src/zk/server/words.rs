@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::Shared;
+use crate::zk::model::Model;
 
 /// What the server has done so far.
 #[derive(Debug, Default)]
@@ -75,9 +76,14 @@ fn server(shared: &Shared, with_clients: bool) -> String {
         traffic.sent,
         state.links.len(),
         state.model.last_zxid(),
-        state.model.node_count(),
+        node_count(&state.model),
     );
     out
+}
+
+/// The original counts the root twice, under the names "" and "/".
+fn node_count(model: &Model) -> usize {
+    model.node_count() + 1
 }
 
 fn monitor(shared: &Shared) -> String {
@@ -93,7 +99,7 @@ fn monitor(shared: &Shared) -> String {
         ("packets_sent", traffic.sent.to_string()),
         ("num_alive_connections", state.links.len().to_string()),
         ("outstanding_requests", "0".to_owned()),
-        ("znode_count", model.node_count().to_string()),
+        ("znode_count", node_count(model).to_string()),
         ("watch_count", model.watch_count().to_string()),
         ("ephemerals_count", model.ephemeral_count().to_string()),
         ("approximate_data_size", model.approximate_data_size().to_string()),
