@@ -1,0 +1,67 @@
+"""Apache Kafka and Barnabas measured one after the other on this machine, each kind of broker by the same steps."""
+
+import argparse
+import os
+import pathlib
+import platform
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import produce  # noqa: E402
+import start  # noqa: E402
+
+KINDS = ["kafka", "barnabas"]
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("what", nargs="?", default="all", choices=["produce", "ready", "memory", "all"])
+    parser.add_argument("--kinds", default=",".join(KINDS), help="which brokers, in which order (default: %(default)s)")
+    parser.add_argument("--records", type=int, default=300_000, help="records of the produce run (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="starts of the ready run (default: %(default)s)")
+    options = parser.parse_args()
+    options.kinds = options.kinds.split(",")
+    if not set(options.kinds) <= set(KINDS):
+        parser.error(f"--kinds knows {', '.join(KINDS)}")
+    return options
+
+
+def main():
+    options = parse()
+    parts = {
+        "ready": lambda kind: start.ready(kind, options.rounds),
+        "memory": start.memory,
+        "produce": lambda kind: produce.run(kind, options.records),
+    }
+    wanted = parts if options.what == "all" else {options.what: parts[options.what]}
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before the first run, Linux {platform.release()}")
+    results = {kind: {} for kind in options.kinds}
+    for name, part in wanted.items():
+        for kind in options.kinds:
+            print(f"measuring {name}: {kind}", file=sys.stderr, flush=True)
+            results[kind] |= part(kind)
+    print_table(results)
+
+
+def print_table(results):
+    kinds = list(results)
+    both = set(KINDS) <= set(kinds)
+    print(f"\n{'':28}" + "".join(f"{kind:>12}" for kind in kinds) + (f"{'ratio':>10}" if both else ""))
+    for measure in results[kinds[0]]:
+        row = [results[kind][measure] for kind in kinds]
+        line = f"{measure:28}" + "".join(f"{number(value):>12}" for value in row)
+        if both:
+            kafka, ours = results["kafka"][measure], results["barnabas"][measure]
+            line += f"{ours / kafka:>10.3f}" if kafka else f"{'-':>10}"
+        print(line)
+    if both:
+        print("\nratio = barnabas / kafka")
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    main()
