@@ -7,6 +7,7 @@ use crate::cluster::metadata::MetadataCache;
 use crate::config::Settings;
 use crate::group;
 use crate::ids::BrokerId;
+use crate::producer_ids::ProducerIds;
 use crate::time::Clock;
 use crate::zk;
 
@@ -22,4 +23,5 @@ pub struct Broker {
     pub broker_epoch: Arc<AtomicI64>,
     pub zk: zk::remote::Client,
     pub groups: Arc<group::Coordinator>,
+    pub producer_ids: Arc<ProducerIds>,
 }

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod producer_ids;
 pub mod record;
 pub mod replica;
 pub mod time;

@@ -9,9 +9,11 @@
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
+pub mod describe_cluster;
 pub mod describe_groups;
 pub mod envelope;
 pub mod heartbeat;
+pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
@@ -76,7 +78,9 @@ apis! {
     sasl_handshake           => sasl_handshake::handle,            0..=1,    one_phase;
     api_versions             => api_versions::handle,              0..=4,    one_phase;
     sasl_authenticate        => sasl_authenticate::handle,         0..=2,    one_phase;
+    init_producer_id         => init_producer_id::handle,          0..=5,    one_phase;
     envelope                 => envelope::handle,                  0..=0,    one_phase;
+    describe_cluster         => describe_cluster::handle,          0..=1,    one_phase;
     consumer_group_heartbeat => consumer_group_heartbeat::handle,  0..=0,    one_phase;
     consumer_group_describe  => consumer_group_describe::handle,   0..=0,    one_phase;
 }
