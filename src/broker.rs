@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicI64;
 
 use crate::cluster::metadata::MetadataCache;
 use crate::config::Settings;
+use crate::controller;
 use crate::group;
 use crate::ids::BrokerId;
 use crate::producer_ids::ProducerIds;
@@ -22,6 +23,7 @@ pub struct Broker {
     /// czxid of the current registration; changes with each new ZooKeeper session.
     pub broker_epoch: Arc<AtomicI64>,
     pub zk: zk::remote::Client,
+    pub controller: controller::Handle,
     pub groups: Arc<group::Coordinator>,
     pub producer_ids: Arc<ProducerIds>,
 }

@@ -6,9 +6,12 @@
 //! A handler is `pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: X::Request) -> Answer<X::Response>`.
 //! What it does before its first await happens in the order of the connection's requests ([`Kind`]).
 
+pub mod allocate_producer_ids;
+pub mod alter_partition;
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
+pub mod controlled_shutdown;
 pub mod describe_cluster;
 pub mod describe_groups;
 pub mod envelope;
@@ -67,6 +70,7 @@ apis! {
     pub static OFFERED: Broker;
 
     // schema                   handler                            versions  kind
+    controlled_shutdown      => controlled_shutdown::handle,       0..=3,    one_phase;
     offset_commit            => offset_commit::handle,             1..=9,    one_phase;
     offset_fetch             => offset_fetch::handle,              1..=9,    one_phase;
     join_group               => join_group::handle,                0..=9,    one_phase;
@@ -79,8 +83,10 @@ apis! {
     api_versions             => api_versions::handle,              0..=4,    one_phase;
     sasl_authenticate        => sasl_authenticate::handle,         0..=2,    one_phase;
     init_producer_id         => init_producer_id::handle,          0..=5,    one_phase;
+    alter_partition          => alter_partition::handle,           0..=3,    one_phase;
     envelope                 => envelope::handle,                  0..=0,    one_phase;
     describe_cluster         => describe_cluster::handle,          0..=1,    one_phase;
+    allocate_producer_ids    => allocate_producer_ids::handle,     0..=0,    one_phase;
     consumer_group_heartbeat => consumer_group_heartbeat::handle,  0..=0,    one_phase;
     consumer_group_describe  => consumer_group_describe::handle,   0..=0,    one_phase;
 }
