@@ -9,6 +9,7 @@ use crate::controller;
 use crate::group;
 use crate::ids::BrokerId;
 use crate::producer_ids::ProducerIds;
+use crate::replica;
 use crate::time::Clock;
 use crate::zk;
 
@@ -25,5 +26,6 @@ pub struct Broker {
     pub zk: zk::remote::Client,
     pub controller: controller::Handle,
     pub groups: Arc<group::Coordinator>,
+    pub replicas: Arc<replica::Manager>,
     pub producer_ids: Arc<ProducerIds>,
 }

@@ -15,17 +15,25 @@ pub mod controlled_shutdown;
 pub mod describe_cluster;
 pub mod describe_groups;
 pub mod envelope;
+pub mod fetch;
 pub mod heartbeat;
+mod hints;
 pub mod init_producer_id;
 pub mod join_group;
+pub mod leader_and_isr;
 pub mod leave_group;
 pub mod list_groups;
+pub mod list_offsets;
 pub mod offset_commit;
 pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
 pub mod prelude;
+pub mod produce;
 pub mod sasl_authenticate;
 pub mod sasl_handshake;
+pub mod stop_replica;
 pub mod sync_group;
+pub mod update_metadata;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -70,6 +78,13 @@ apis! {
     pub static OFFERED: Broker;
 
     // schema                   handler                            versions  kind
+    produce                  => produce::handle,                   3..=11,   two_phase if |request| request.acks != 0;
+    fetch                    => fetch::handle,                     4..=17,   long_poll;
+    list_offsets             => list_offsets::handle,              1..=9,    one_phase;
+    leader_and_isr           => leader_and_isr::handle,            0..=7,    one_phase;
+    stop_replica             => stop_replica::handle,              0..=4,    one_phase;
+    update_metadata          => update_metadata::handle,           0..=8,    one_phase;
+    offset_for_leader_epoch  => offset_for_leader_epoch::handle,   0..=4,    one_phase;
     controlled_shutdown      => controlled_shutdown::handle,       0..=3,    one_phase;
     offset_commit            => offset_commit::handle,             1..=9,    one_phase;
     offset_fetch             => offset_fetch::handle,              1..=9,    one_phase;

@@ -19,6 +19,7 @@ pub mod fetcher;
 pub mod fetchers;
 pub mod hosted;
 mod hosted_map;
+mod internal_log;
 pub mod isr;
 pub mod links;
 pub mod manager;
@@ -26,8 +27,10 @@ pub mod offsets;
 pub mod partition;
 pub mod reader;
 pub mod session_client;
+mod settings;
 pub mod waits;
 
 pub use env::{Counters, Env, Versions};
+pub use internal_log::InternalLog;
 pub use hosted::{LeaderAppendError, Partition};
 pub use manager::{CommitWait, Counts, Manager, Options, Parts, RoleListener};

@@ -1,0 +1,200 @@
+//! Produce (0), versions 3-11: appends batches to partitions that this broker leads.
+//!
+//! - acks 0: no answer, but an error closes the connection; 1: answered after the append; -1: when every partition's
+//!   high watermark has passed the batch, or `timeout_ms` is over (7, the data stays).
+//! - Partitions fail one by one. All appends happen before the first await, so requests of one connection keep their
+//!   order; only the wait for replicas overlaps with later requests.
+//! - Leaves out: versions 0-2 (older record formats), quotas, transactions (transactional batches are answered 48).
+//!   Studied: `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::hints::LeaderHints;
+use super::prelude::*;
+use crate::ids::{CONSUMER_OFFSETS, Offset, TRANSACTION_STATE};
+use crate::log::AppendError;
+use crate::record::{AppendOrigin, BatchHeader, ValidateError, check_produce};
+use crate::replica::{CommitWait, LeaderAppendError, Partition};
+use crate::time::Millis;
+use messages::produce::*;
+
+/// The client that may write to internal topics.
+const ADMIN_CLIENT: &str = "__admin_client";
+
+pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+    let acks = request.acks;
+    if is_transactional(&request) && request.transactional_id.is_none() {
+        let refuse = |_: &str, data: PartitionProduceData| failed(data.index, ErrorCode::TransactionalIdAuthorizationFailed);
+        return answer(acks, each(request.topic_data, refuse));
+    }
+    let timeout_ms = Millis::from(request.timeout_ms);
+    let mut waiting: BTreeMap<(usize, usize), (Arc<Partition>, Offset)> = BTreeMap::new();
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for (t, topic) in request.topic_data.into_iter().enumerate() {
+        let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
+        for (p, data) in topic.partition_data.into_iter().enumerate() {
+            let (response, appended) = append(broker, ctx, acks, &topic.name, data);
+            partition_responses.push(response);
+            if let Some(appended) = appended {
+                waiting.insert((t, p), appended);
+            }
+        }
+        responses.push(TopicProduceResponse { name: topic.name, partition_responses });
+    }
+    if acks == -1 && !waiting.is_empty() {
+        let (places, waits): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let outcomes = CommitWait::new(waits).outcomes(&broker.replicas, timeout_ms).await;
+        for ((t, p), outcome) in places.into_iter().zip(outcomes) {
+            responses[t].partition_responses[p].error_code = wire_code(outcome, ctx.api_version);
+        }
+    }
+    let mut response = Response { responses, ..Default::default() };
+    if ctx.api_version >= 10 {
+        add_leaders(broker, ctx, &mut response);
+    }
+    answer(acks, response)
+}
+
+/// With acks 0 nobody reads an answer; an error can only be shown by closing the connection.
+fn answer(acks: i16, response: Response) -> Answer<Response> {
+    if acks != 0 {
+        return Answer::Reply(response);
+    }
+    let failed = |topic: &TopicProduceResponse| topic.partition_responses.iter().any(|p| p.error_code != 0);
+    if response.responses.iter().any(failed) { Answer::Close } else { Answer::NoReply }
+}
+
+fn each(
+    topics: Vec<TopicProduceData>,
+    respond: impl Fn(&str, PartitionProduceData) -> PartitionProduceResponse,
+) -> Response {
+    let topic = |topic: TopicProduceData| TopicProduceResponse {
+        partition_responses: topic.partition_data.into_iter().map(|data| respond(&topic.name, data)).collect(),
+        name: topic.name,
+    };
+    Response { responses: topics.into_iter().map(topic).collect(), ..Default::default() }
+}
+
+fn failed(index: i32, error: ErrorCode) -> PartitionProduceResponse {
+    PartitionProduceResponse { index, error_code: error.code(), base_offset: -1, ..Default::default() }
+}
+
+/// Storage errors are told as "not leader" to clients that do not know them.
+fn wire_code(error: ErrorCode, version: i16) -> i16 {
+    if error == ErrorCode::KafkaStorageError && version <= 3 {
+        return ErrorCode::NotLeaderOrFollower.code();
+    }
+    error.code()
+}
+
+fn is_transactional(request: &Request) -> bool {
+    request.topic_data.iter().flat_map(|topic| &topic.partition_data).any(|data| match &data.records {
+        Records::Bytes(bytes) => BatchHeader::read(bytes).is_ok_and(|header| header.attributes.transactional()),
+        _ => false,
+    })
+}
+
+/// Appends one partition's records; also returns what an acks=all answer has to wait for.
+fn append(
+    broker: &Broker,
+    ctx: &RequestContext,
+    acks: i16,
+    topic: &str,
+    data: PartitionProduceData,
+) -> (PartitionProduceResponse, Option<(Arc<Partition>, Offset)>) {
+    let index = data.index;
+    let refuse = |error| (failed(index, error), None);
+    let records = match data.records {
+        Records::Bytes(bytes) => bytes,
+        _ => Bytes::new(),
+    };
+    if broker.metadata.image().partition(topic, index).is_none() {
+        return refuse(ErrorCode::UnknownTopicOrPartition);
+    }
+    if let Err(error) = check_produce(&records, ctx.api_version) {
+        return refuse(ErrorCode::from(&error));
+    }
+    if !(-1..=1).contains(&acks) {
+        return refuse(ErrorCode::InvalidRequiredAcks);
+    }
+    if (topic == CONSUMER_OFFSETS || topic == TRANSACTION_STATE) && ctx.client_id() != ADMIN_CLIENT {
+        return refuse(ErrorCode::InvalidTopicException);
+    }
+    match broker.replicas.append(topic, index, &records, AppendOrigin::Client, acks == -1) {
+        Ok((partition, info)) => {
+            let response = PartitionProduceResponse {
+                index,
+                base_offset: info.first_offset.0,
+                log_append_time_ms: info.log_append_time_ms,
+                log_start_offset: info.log_start_offset.0,
+                ..Default::default()
+            };
+            (response, Some((partition, Offset(info.last_offset.0 + 1))))
+        }
+        Err(error) => (append_failed(broker, ctx, topic, index, &error), None),
+    }
+}
+
+/// The answer to a refused append. What the log refused carries the log's start; what did not get that far, or is about
+/// whole batches, does not.
+fn append_failed(
+    broker: &Broker,
+    ctx: &RequestContext,
+    topic: &str,
+    index: i32,
+    error: &LeaderAppendError,
+) -> PartitionProduceResponse {
+    let code = ErrorCode::from(error);
+    if code == ErrorCode::UnknownServerError {
+        tracing::error!(topic, partition = index, %error, "Error processing append operation");
+    } else {
+        tracing::debug!(topic, partition = index, %error, "Append refused");
+    }
+    let mut response = failed(index, code);
+    response.error_code = wire_code(code, ctx.api_version);
+    let tells_start = !matches!(
+        code,
+        ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::NotLeaderOrFollower
+            | ErrorCode::MessageTooLarge
+            | ErrorCode::RecordListTooLarge
+            | ErrorCode::CorruptMessage
+            | ErrorCode::KafkaStorageError
+    );
+    if tells_start && let Ok(partition) = broker.replicas.partition(topic, index) {
+        response.log_start_offset = partition.log_start().0;
+    }
+    if let LeaderAppendError::Log(AppendError::Invalid(invalid @ ValidateError::Records { faults, .. })) = error {
+        response.error_message = Some(invalid.to_string().into());
+        response.record_errors = faults
+            .iter()
+            .map(|fault| BatchIndexAndErrorMessage {
+                batch_index: fault.index,
+                batch_index_error_message: Some(fault.message.as_str().into()),
+            })
+            .collect();
+    }
+    response
+}
+
+/// Tells clients that asked the wrong broker who leads (KIP-951).
+fn add_leaders(broker: &Broker, ctx: &RequestContext, response: &mut Response) {
+    let mut hints = LeaderHints::default();
+    for topic in &mut response.responses {
+        for partition in &mut topic.partition_responses {
+            if partition.error_code == ErrorCode::NotLeaderOrFollower.code() {
+                let (leader_id, leader_epoch) = hints.leader(broker, ctx, &topic.name, partition.index);
+                partition.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
+            }
+        }
+    }
+    let endpoint = |hint: super::hints::Endpoint| NodeEndpoint {
+        node_id: hint.id,
+        host: hint.host.into(),
+        port: hint.port,
+        rack: hint.rack.map(Str::from),
+    };
+    response.node_endpoints = hints.into_endpoints().map(endpoint).collect();
+}
