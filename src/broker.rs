@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::controller;
 use crate::group;
 use crate::ids::BrokerId;
+use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::replica;
 use crate::time::Clock;
@@ -28,4 +29,13 @@ pub struct Broker {
     pub groups: Arc<group::Coordinator>,
     pub replicas: Arc<replica::Manager>,
     pub producer_ids: Arc<ProducerIds>,
+}
+
+/// Runs a broker until `stop` is ready, then shuts it down in order. `stop` gives the name of what asked for it.
+pub async fn run(
+    settings: Settings,
+    _metrics: Metrics,
+    _stop: impl Future<Output = &'static str> + Send,
+) -> anyhow::Result<()> {
+    anyhow::bail!("broker {} is not assembled yet", settings.get(crate::config::keys::BROKER_ID))
 }

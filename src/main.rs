@@ -1,1 +1,5 @@
-fn main() {}
+//! `barnabas`: argument parsing, then one call.
+
+fn main() -> std::process::ExitCode {
+    barnabas::cli::main()
+}

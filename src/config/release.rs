@@ -70,7 +70,7 @@ pub const ALL: &[&str] = &[
 pub struct Release(u8);
 
 impl Release {
-    /// The oldest that a broker of ours speaks to: older ones know no `replica_state`-free LeaderAndIsr.
+    /// The oldest whose brokers can share a cluster with ours.
     pub const MIN: Release = Release::named("2.4-IV0");
     /// The newest with ZooKeeper; the default.
     pub const MAX: Release = Release::named("3.9-IV0");
@@ -119,7 +119,7 @@ impl FromStr for Release {
             |name: &&str| **name == short || name.split_once("-IV").is_some_and(|(release, _)| release == short);
         match ALL.iter().rposition(|name| is_it(&name)) {
             Some(index) => Ok(Release(index as u8)),
-            None => Err(InvalidConfig::Conflict(format!("Version `{text}` is not a valid version"))),
+            None => Err(InvalidConfig::Conflict(format!("Version {text} is not a valid version"))),
         }
     }
 }

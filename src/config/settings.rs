@@ -69,22 +69,20 @@ impl Settings {
         }
         let mut errors = Vec::new();
         let mut values: Vec<Value> = keys::TABLE.iter().map(KeyInfo::default_value).collect();
-        for layer in [&given, &dynamic.cluster, &dynamic.broker] {
-            for (name, text) in layer {
-                let Some(key) = known(name) else { continue };
-                match key.parse(text) {
-                    Ok(value) => {
-                        if let Some(index) = keys::position(name) {
-                            values[index] = value;
-                        }
+        for (name, text) in &merged(&given, &dynamic) {
+            let Some(key) = known(name) else { continue };
+            match key.parse(text) {
+                Ok(value) => {
+                    if let Some(index) = keys::position(name) {
+                        values[index] = value;
                     }
-                    // The message names the key as it was written, with its listener, and shows no secret.
-                    Err(InvalidConfig::Value { reason, .. }) => {
-                        let shown = if key.sensitive() { "[hidden]" } else { text };
-                        errors.push(InvalidConfig::value(name, shown, reason));
-                    }
-                    Err(error) => errors.push(error),
                 }
+                // The message names the key as it was written, with its listener, and shows no secret.
+                Err(InvalidConfig::Value { value, reason, .. }) => {
+                    let shown = if key.sensitive() { "[hidden]" } else { &value };
+                    errors.push(InvalidConfig::value(name, shown, reason));
+                }
+                Err(error) => errors.push(error),
             }
         }
         if !errors.is_empty() {
@@ -257,6 +255,34 @@ fn tls_or_sasl(listener: &Listener) -> InvalidConfig {
 /// The line of a key, also if it is set for one listener: `listener.name.<listener>.[<mechanism>.]<key>`.
 pub(super) fn known(name: &str) -> Option<&'static KeyInfo> {
     keys::find(name).or_else(|| listener_key(name).and_then(keys::find))
+}
+
+/// All texts that hold: dynamic ones over static ones. A dynamic key also removes what is set for the keys that mean the
+/// same in other units, so that `log.retention.ms` of a broker wins over `log.retention.minutes` of its file.
+pub(super) fn merged(given: &Properties, dynamic: &DynamicConfig) -> Properties {
+    let mut merged = given.clone();
+    for layer in [&dynamic.cluster, &dynamic.broker] {
+        for (name, text) in layer {
+            for same in synonyms(name) {
+                merged.remove(same);
+            }
+            merged.insert(name.clone(), text.clone());
+        }
+    }
+    merged
+}
+
+/// The keys that mean the same in other units, the one that wins first.
+pub(super) fn synonyms(name: &str) -> Vec<&str> {
+    const FAMILIES: [&[&str]; 3] = [
+        &["log.roll.ms", "log.roll.hours"],
+        &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+    ];
+    if name == "log.flush.interval.ms" {
+        return vec![name, "log.flush.scheduler.interval.ms"];
+    }
+    FAMILIES.iter().find(|family| family.contains(&name)).map_or_else(|| vec![name], |family| family.to_vec())
 }
 
 /// The plain key in `listener.name.<listener>.[<mechanism>.]<key>`.

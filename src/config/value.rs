@@ -202,7 +202,13 @@ pub enum Valid {
 impl Valid {
     /// Is `value` allowed? Null always is: a key without default may stay unset.
     pub fn check(&self, name: &str, value: &Value) -> Result<(), InvalidConfig> {
-        let refuse = |reason: String| Err(InvalidConfig::value(name, &value.render().unwrap_or_default(), reason));
+        let refuse = |reason: String| {
+            let shown = match value {
+                Value::List(elements) => format!("[{}]", elements.join(", ")),
+                value => value.render().unwrap_or_default(),
+            };
+            Err(InvalidConfig::value(name, &shown, reason))
+        };
         let one_of = |text: &str, allowed: &[&str]| {
             if allowed.contains(&text) {
                 return Ok(());
@@ -224,7 +230,7 @@ impl Valid {
                 refuse("Value must be between 1 and 9 or equal to -1".to_owned())
             }
             (Valid::Fraction, Value::Double(share)) if *share < 0.0 => refuse("Value must be at least 0".to_owned()),
-            (Valid::Fraction, Value::Double(share)) if !(*share <= 1.0) => {
+            (Valid::Fraction, Value::Double(share)) if *share > 1.0 => {
                 refuse("Value must be no more than 1".to_owned())
             }
             (Valid::OneOf(allowed), Value::Str(text)) => one_of(text, allowed),
@@ -243,11 +249,7 @@ impl Valid {
                 if wildcard || entries.iter().all(pair) {
                     return Ok(());
                 }
-                refuse(
-                    "Must be the literal '*' or a list of replicas in the following format: \
-                     [partitionId]:[brokerId],[partitionId]:[brokerId],..."
-                        .to_owned(),
-                )
+                refuse(format!("{name} must be the literal '*' or a list of replicas in the following format: {self}"))
             }
             (Valid::NonEmptyString, Value::Str(text)) if text.trim().is_empty() => {
                 refuse("String must be non-empty".to_owned())
