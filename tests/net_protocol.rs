@@ -330,3 +330,24 @@ async fn garbage_never_stops_the_listener() {
     server.close(SOON).await;
     assert_eq!(server.memory().used(), 0);
 }
+
+#[tokio::test]
+async fn requests_are_counted_under_kafkas_names() {
+    let (toy, server, address) = start_default().await;
+    let mut client = Connection::connect("127.0.0.1", address.port(), "me", Options::default()).await.unwrap();
+    client.call(1, &metadata::Request::default()).await.unwrap();
+    client.call(11, &fetch::Request { replica_id: -1, ..Default::default() }).await.unwrap();
+    client.call(11, &fetch::Request { replica_id: 2, ..Default::default() }).await.unwrap();
+    drop(client);
+    server.close(SOON).await;
+    let page = toy.metrics.render();
+    for line in [
+        "kafka_network_requestmetrics_requests_total{request=\"Metadata\",version=\"1\"} 1",
+        "kafka_network_requestmetrics_totaltimems_count{request=\"Fetch\"} 2",
+        "kafka_network_requestmetrics_totaltimems_count{request=\"FetchConsumer\"} 1",
+        "kafka_network_requestmetrics_totaltimems_count{request=\"FetchFollower\"} 1",
+        "kafka_network_socketserver_memorypoolused 0",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+}

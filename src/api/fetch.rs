@@ -39,7 +39,8 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     let max_bytes = request.max_bytes.min(broker.settings.get(keys::FETCH_MAX_BYTES)).max(0);
     let params = FetchParams {
         reader,
-        leader_only: matches!(reader, Reader::Replica(_)) || (matches!(reader, Reader::Consumer { .. }) && version < 11),
+        leader_only: matches!(reader, Reader::Replica(_))
+            || (matches!(reader, Reader::Consumer { .. }) && version < 11),
         max_wait_ms: Millis::from(request.max_wait_ms),
         min_bytes: request.min_bytes.min(max_bytes).max(0) as usize,
         max_bytes: max_bytes as usize,

@@ -9,7 +9,9 @@ use std::collections::HashSet;
 
 use super::prelude::*;
 use crate::ids::LeaderEpoch;
-use crate::replica::offsets::{EARLIEST, EARLIEST_LOCAL, LATEST, LATEST_TIERED, ListedOffset, MAX_TIMESTAMP, OffsetReader};
+use crate::replica::offsets::{
+    EARLIEST, EARLIEST_LOCAL, LATEST, LATEST_TIERED, ListedOffset, MAX_TIMESTAMP, OffsetReader,
+};
 use messages::list_offsets::*;
 
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
@@ -86,8 +88,6 @@ fn answer(partition_index: i32, found: Result<ListedOffset, ErrorCode>) -> ListO
             leader_epoch: found.leader_epoch.0,
             ..Default::default()
         },
-        Err(error) => {
-            ListOffsetsPartitionResponse { partition_index, error_code: error.code(), ..Default::default() }
-        }
+        Err(error) => ListOffsetsPartitionResponse { partition_index, error_code: error.code(), ..Default::default() },
     }
 }

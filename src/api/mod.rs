@@ -35,6 +35,7 @@ pub mod stop_replica;
 pub mod sync_group;
 pub mod update_metadata;
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -43,8 +44,9 @@ use bytes::Bytes;
 use tracing::error;
 
 use crate::broker::Broker;
-use crate::net::{Kind, Outcome, Peer, Refused, Service, Work};
+use crate::net::{Kind, Outcome, Peer, Refused, Service, Subject, Work};
 use crate::wire::frame::{RequestHeader, encode_response, read_request_header};
+use crate::wire::messages::fetch::Request as FetchRequest;
 use crate::wire::{ApiKey, Message, Reader, Request, Str};
 
 /// Makes a table. First `visibility static NAME: broker type;`, then lines of
@@ -62,8 +64,9 @@ macro_rules! apis {
             start: |broker, ctx, body| {
                 let request = $crate::api::parse::<$crate::wire::messages::$schema::Request>(ctx.api_version, body)?;
                 let kind = $crate::apis!(@kind $kind, request $(, $overlaps)?);
+                let subject = Some(ctx.subject(&request));
                 let answer = async move { ctx.finish($handler(&broker, &ctx, request).await) };
-                Ok($crate::net::Work { kind, answer: Box::pin(answer) })
+                Ok($crate::net::Work { kind, subject, answer: Box::pin(answer) })
             },
         },)*];
     };
@@ -148,6 +151,14 @@ impl RequestContext {
         self.client_id.as_deref().unwrap_or("")
     }
 
+    /// What a request counts as in the metrics.
+    pub fn subject(&self, request: &dyn Any) -> Subject {
+        // Followers name themselves in a tagged field from v15.
+        let replica = |fetch: &FetchRequest| fetch.replica_id.max(fetch.replica_state.replica_id);
+        let from_follower = request.downcast_ref().map(|fetch| replica(fetch) >= 0);
+        Subject { api: self.api, version: self.api_version, from_follower }
+    }
+
     /// Encodes an answer in the version of the request.
     pub fn finish<T: Message>(&self, answer: Answer<T>) -> Outcome {
         match answer {
@@ -221,8 +232,9 @@ impl<B: Send + Sync> Service for Dispatcher<B> {
         }
         if api == ApiKey::ApiVersions {
             // In the form that every client can read (KIP-511); the connection stays open.
+            let subject = Some(Subject { api, version: api_version, from_follower: None });
             let answer = async move { ctx.encode(0, &api_versions::unsupported(offer.versions())) };
-            return Ok(Work { kind: Kind::OnePhase, answer: Box::pin(answer) });
+            return Ok(Work { kind: Kind::OnePhase, subject, answer: Box::pin(answer) });
         }
         Err(Refused(format!("{api} is not offered in version {api_version}")))
     }

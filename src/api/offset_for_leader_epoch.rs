@@ -20,11 +20,9 @@ pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Reques
                     end_offset: end.0,
                     ..Default::default()
                 },
-                Err(error) => EpochEndOffset {
-                    partition: asked.partition,
-                    error_code: error.code(),
-                    ..Default::default()
-                },
+                Err(error) => {
+                    EpochEndOffset { partition: asked.partition, error_code: error.code(), ..Default::default() }
+                }
             }
         };
         OffsetForLeaderTopicResult {

@@ -26,7 +26,8 @@ const ADMIN_CLIENT: &str = "__admin_client";
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
     let acks = request.acks;
     if is_transactional(&request) && request.transactional_id.is_none() {
-        let refuse = |_: &str, data: PartitionProduceData| failed(data.index, ErrorCode::TransactionalIdAuthorizationFailed);
+        let refuse =
+            |_: &str, data: PartitionProduceData| failed(data.index, ErrorCode::TransactionalIdAuthorizationFailed);
         return answer(acks, each(request.topic_data, refuse));
     }
     let timeout_ms = Millis::from(request.timeout_ms);

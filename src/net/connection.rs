@@ -5,21 +5,22 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::frame::{Frame, FrameError, FrameReader};
-use super::in_flight::InFlight;
+use super::in_flight::{Decided, InFlight};
 use super::memory::Memory;
+use super::metrics::{RequestMetrics, Times};
 use super::quota::Place;
 use super::send::Outbox;
-use super::{Kind, Outcome, Peer, Service, Work};
+use super::{Kind, Outcome, Peer, Service, Subject, Work};
 use crate::limits::{
     COALESCED_ANSWER_BYTES, DISCARD_BEFORE_CLOSE_BYTES, REQUESTS_IN_FLIGHT_PER_CONNECTION, SEND_CHUNK_BYTES,
 };
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub max_request_bytes: usize,
     /// `connections.max.idle.ms`; `None` for ever.
     pub max_idle: Option<Duration>,
+    pub metrics: RequestMetrics,
     /// No further requests are read; those in flight are answered.
     pub drain: CancellationToken,
     /// Connection tasks, and requests that outlive their connection.
@@ -46,6 +48,8 @@ struct Connection {
     reader: FrameReader,
     in_flight: InFlight,
     outbox: Outbox,
+    /// Requests whose answers are in the outbox, and since when.
+    sending: Vec<(Subject, Times, Instant)>,
     /// No further frame will come, or be read.
     ended: bool,
 }
@@ -54,7 +58,8 @@ struct Connection {
 pub(super) async fn serve(stream: TcpStream, peer: Peer, privileged: bool, place: Place, shared: Arc<Shared>) {
     let reader = FrameReader::new(shared.memory.clone(), peer.address, shared.max_request_bytes, privileged);
     let (in_flight, outbox) = (InFlight::default(), Outbox::default());
-    let mut connection = Connection { stream, peer, place, shared, reader, in_flight, outbox, ended: false };
+    let (sending, ended) = (Vec::new(), false);
+    let mut connection = Connection { stream, peer, place, shared, reader, in_flight, outbox, sending, ended };
     if let Err(error) = connection.run().await {
         debug!(peer = %connection.peer.address, listener = %connection.peer.listener, %error, "connection broke");
     }
@@ -64,7 +69,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, privileged: bool, place
 /// What happened to a connection.
 enum Event {
     Sent(usize),
-    Decided(Outcome),
+    Decided(Decided),
     Frame(Option<Frame>),
     Unreadable(FrameError),
     Drain,
@@ -82,7 +87,7 @@ impl Connection {
             let event = tokio::select! {
                 biased;
                 _ = self.place.activity.close.cancelled() => Event::Close,
-                outcome = self.in_flight.next(self.outbox.is_empty()) => Event::Decided(outcome),
+                decided = self.in_flight.next(self.outbox.is_empty()) => Event::Decided(decided),
                 sent = self.outbox.send_chunk(&self.stream), if !self.outbox.is_empty() => Event::Sent(sent?),
                 frame = self.reader.next(&self.stream), if may_read => frame.map_or_else(Event::Unreadable, Event::Frame),
                 _ = self.shared.drain.cancelled(), if !self.ended => Event::Drain,
@@ -91,13 +96,16 @@ impl Connection {
             match event {
                 Event::Sent(bytes) => {
                     self.place.activity.touch();
+                    if self.outbox.is_empty() {
+                        self.record_sent();
+                    }
                     sent_in_a_row += bytes;
                     if sent_in_a_row >= SEND_CHUNK_BYTES {
                         sent_in_a_row = 0;
                         tokio::task::yield_now().await;
                     }
                 }
-                Event::Decided(outcome) => self.gather(outcome),
+                Event::Decided(decided) => self.gather(decided),
                 Event::Frame(Some(frame)) => {
                     self.place.activity.touch();
                     self.accept(frame);
@@ -125,23 +133,32 @@ impl Connection {
     /// Parses a frame and puts it in its place; one that is refused closes the connection when its turn comes.
     fn accept(&mut self, frame: Frame) {
         let Frame { bytes, charge } = frame;
+        let len = bytes.len();
         match self.shared.service.accept(&self.peer, bytes) {
-            Ok(work) => self.in_flight.push(work, Some(charge)),
+            Ok(work) => self.in_flight.push(work, len, Some(charge)),
             Err(reason) => {
                 let Peer { address, listener } = &self.peer;
                 warn!(peer = %address, %listener, %reason, "closing the connection because of an invalid request");
-                self.in_flight.push(Work { kind: Kind::OnePhase, answer: Box::pin(async { Outcome::Close }) }, None);
+                let answer = Box::pin(async { Outcome::Close });
+                self.in_flight.push(Work { kind: Kind::OnePhase, subject: None, answer }, len, None);
                 self.ended = true;
             }
         }
     }
 
     /// Queues an answer and those after it that are decided too, as far as one write can take them.
-    fn gather(&mut self, first: Outcome) {
+    fn gather(&mut self, first: Decided) {
+        let now = Instant::now();
         let mut next = Some(first);
-        while let Some(outcome) = next {
+        while let Some(Decided { outcome, subject, bytes, times }) = next {
+            if let Some(subject) = subject {
+                self.shared.metrics.decided(subject, bytes, times, now);
+            }
             match outcome {
-                Outcome::Send(message) => self.outbox.push(message),
+                Outcome::Send(message) => {
+                    self.outbox.push(message);
+                    self.sending.extend(subject.map(|subject| (subject, times, now)));
+                }
                 Outcome::Nothing => {}
                 Outcome::Close => {
                     self.ended = true;
@@ -150,6 +167,13 @@ impl Connection {
             }
             let full = self.outbox.queued_bytes() >= COALESCED_ANSWER_BYTES;
             next = if full { None } else { self.in_flight.next_decided() };
+        }
+    }
+
+    fn record_sent(&mut self) {
+        let now = Instant::now();
+        for (subject, times, taken) in self.sending.drain(..) {
+            self.shared.metrics.sent(subject, times, taken, now);
         }
     }
 
@@ -167,11 +191,11 @@ impl Connection {
     }
 
     /// When the connection is idle for too long if nothing happens until then.
-    fn idle_deadline(&self) -> Instant {
+    fn idle_deadline(&self) -> tokio::time::Instant {
         const FAR: Duration = Duration::from_secs(86400 * 365);
         let limit = self.shared.max_idle.unwrap_or(FAR);
         let idle = Duration::from_millis(self.place.activity.idle_ms().max(0) as u64);
-        Instant::now() + limit.saturating_sub(idle).max(Duration::from_millis(1))
+        tokio::time::Instant::now() + limit.saturating_sub(idle).max(Duration::from_millis(1))
     }
 
     /// Ends the stream after what has been sent.

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::memory::Charge;
-use super::{Kind, Outcome, Work};
+use super::metrics::Times;
+use super::{Kind, Outcome, Subject, Work};
 
 /// A queue of requests: started in order as their [`Kind`] allows, answered in order.
 #[derive(Default)]
@@ -15,10 +17,22 @@ pub struct InFlight {
 
 struct Request {
     work: Work,
-    started: bool,
-    outcome: Option<Outcome>,
+    bytes: usize,
+    arrived: Instant,
+    /// Begin and end of the first poll.
+    started: Option<(Instant, Instant)>,
+    outcome: Option<(Outcome, Instant)>,
     /// Held until the request is decided.
     charge: Option<Charge>,
+}
+
+/// A request whose turn to be answered has come.
+pub struct Decided {
+    pub outcome: Outcome,
+    pub(super) subject: Option<Subject>,
+    /// Length of the request.
+    pub(super) bytes: usize,
+    pub(super) times: Times,
 }
 
 impl InFlight {
@@ -30,31 +44,36 @@ impl InFlight {
         self.requests.is_empty()
     }
 
-    /// Puts a request behind the others. It is started by a later [`next`](Self::next), not here.
-    pub fn push(&mut self, work: Work, charge: Option<Charge>) {
-        self.requests.push_back(Request { work, started: false, outcome: None, charge });
+    /// Puts a request of so many bytes behind the others. It is started by a later [`next`](Self::next), not here.
+    pub fn push(&mut self, work: Work, bytes: usize, charge: Option<Charge>) {
+        let arrived = Instant::now();
+        self.requests.push_back(Request { work, bytes, arrived, started: None, outcome: None, charge });
     }
 
-    /// Drives all requests; ready with the outcome of the oldest when that is decided and `take` holds. Never ready when
-    /// empty. Dropping the future loses nothing.
-    pub async fn next(&mut self, take: bool) -> Outcome {
+    /// Drives all requests; ready with the oldest when that is decided and `take` holds. Never ready when empty. Dropping
+    /// the future loses nothing.
+    pub async fn next(&mut self, take: bool) -> Decided {
         poll_fn(|cx| {
             self.drive(cx);
-            match self.requests.front() {
-                Some(Request { outcome: Some(_), .. }) if take => {
-                    let front = self.requests.pop_front().and_then(|request| request.outcome);
-                    front.map_or(Poll::Pending, Poll::Ready)
-                }
-                _ => Poll::Pending,
+            match self.next_decided_if(take) {
+                Some(decided) => Poll::Ready(decided),
+                None => Poll::Pending,
             }
         })
         .await
     }
 
-    /// The outcome of the oldest request, if it is decided already.
-    pub fn next_decided(&mut self) -> Option<Outcome> {
-        self.requests.front().filter(|request| request.outcome.is_some())?;
-        self.requests.pop_front()?.outcome
+    /// The oldest request, if it is decided already.
+    pub fn next_decided(&mut self) -> Option<Decided> {
+        let outcome = self.requests.front_mut()?.outcome.take();
+        let (outcome, decided) = outcome?;
+        let Request { work, bytes, arrived, started, .. } = self.requests.pop_front()?;
+        let (started, ordered) = started?;
+        Some(Decided { outcome, subject: work.subject, bytes, times: Times { arrived, started, ordered, decided } })
+    }
+
+    fn next_decided_if(&mut self, take: bool) -> Option<Decided> {
+        if take { self.next_decided() } else { None }
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
@@ -65,13 +84,17 @@ impl InFlight {
                 continue;
             }
             let two_phase = request.work.kind == Kind::TwoPhase;
-            if !(request.started || all_decided || (two_phase && only_two_phase)) {
+            if !(request.started.is_some() || all_decided || (two_phase && only_two_phase)) {
                 return;
             }
-            request.started = true;
-            match request.work.answer.as_mut().poll(cx) {
+            let polled = Instant::now();
+            let poll = request.work.answer.as_mut().poll(cx);
+            let (_, ordered) = *request.started.get_or_insert_with(|| (polled, Instant::now()));
+            match poll {
                 Poll::Ready(outcome) => {
-                    request.outcome = Some(outcome);
+                    // Decided by the first poll: nothing was waited for.
+                    let decided = if polled < ordered { ordered } else { Instant::now() };
+                    request.outcome = Some((outcome, decided));
                     request.charge = None;
                 }
                 Poll::Pending => {
@@ -84,8 +107,9 @@ impl InFlight {
 
     /// The client is gone: keeps what has been started and must run to its end.
     pub fn abandon(&mut self) {
-        self.requests
-            .retain(|request| request.started && request.outcome.is_none() && request.work.kind != Kind::LongPoll);
+        self.requests.retain(|request| {
+            request.started.is_some() && request.outcome.is_none() && request.work.kind != Kind::LongPoll
+        });
     }
 
     /// Runs everything to its end and forgets the outcomes.
@@ -124,7 +148,7 @@ mod tests {
                     log.lock().push(format!("end {number}"));
                     Outcome::Nothing
                 });
-                script.queue.push(Work { kind, answer }, None);
+                script.queue.push(Work { kind, subject: None, answer }, 0, None);
             }
             script
         }

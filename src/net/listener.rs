@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
@@ -17,9 +17,11 @@ use tracing::{info, warn};
 
 use super::connection::{Shared, serve};
 use super::memory::Memory;
+use super::metrics::RequestMetrics;
 use super::quota::{ConnectionLimits, Connections};
 use super::{Peer, Service};
 use crate::limits::ACCEPT_BACKOFF;
+use crate::metrics::{Counter, Metrics};
 use crate::time::Clock;
 
 /// A listener as configured.
@@ -130,17 +132,22 @@ impl Server {
     }
 
     /// Begins to accept connections, once.
-    pub fn serve(&self, service: Arc<dyn Service>) {
+    pub fn serve(&self, service: Arc<dyn Service>, metrics: &Metrics) {
+        let metrics = RequestMetrics::new(metrics.clone());
+        metrics.show_memory(&self.memory);
         let shared = Arc::new(Shared {
             service,
             memory: self.memory.clone(),
             max_request_bytes: self.options.max_request_bytes,
             max_idle: self.options.max_idle,
+            metrics,
             drain: self.drain.clone(),
             tasks: self.tasks.clone(),
         });
         for (name, socket) in self.bound.lock().drain(..) {
-            let acceptor = Acceptor { name, shared: shared.clone(), connections: self.connections.clone() };
+            let blocked_ns = shared.metrics.blocked_acceptor(&name);
+            let (shared, connections) = (shared.clone(), self.connections.clone());
+            let acceptor = Acceptor { name, shared, connections, blocked_ns };
             let stopped = self.stop_accepting.clone().cancelled_owned();
             self.tasks.spawn(async move {
                 tokio::select! {
@@ -185,6 +192,7 @@ struct Acceptor {
     name: Arc<str>,
     shared: Arc<Shared>,
     connections: Arc<Connections>,
+    blocked_ns: Counter,
 }
 
 impl Acceptor {
@@ -206,7 +214,10 @@ impl Acceptor {
     /// Waits for a place and starts the connection.
     async fn admit(&self, stream: TcpStream, address: SocketAddr) {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        let Some(place) = self.connections.admit(&self.name, address.ip(), Clock).await else {
+        let before = Instant::now();
+        let place = self.connections.admit(&self.name, address.ip(), Clock).await;
+        self.blocked_ns.add(before.elapsed().as_nanos() as u64);
+        let Some(place) = place else {
             info!(listener = %self.name, peer = %address, "rejected a connection: too many from this address");
             return;
         };

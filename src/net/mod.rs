@@ -16,6 +16,7 @@ pub mod frame;
 mod in_flight;
 pub mod listener;
 pub mod memory;
+mod metrics;
 pub mod quota;
 pub mod send;
 mod settings;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::wire::Out;
+use crate::wire::{ApiKey, Out};
 
 /// Where a request came from.
 #[derive(Clone, Debug)]
@@ -53,7 +54,18 @@ pub struct Refused(pub String);
 /// A request, ready to be started by the first poll of `answer`.
 pub struct Work {
     pub kind: Kind,
+    /// What it counts as; `None` for nothing.
+    pub subject: Option<Subject>,
     pub answer: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+}
+
+/// What a request is, for the metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Subject {
+    pub api: ApiKey,
+    pub version: i16,
+    /// For a fetch: does a follower ask?
+    pub from_follower: Option<bool>,
 }
 
 /// How a request shares its connection with others. All that is done before the first await of a request happens in the

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barnabas::api::{Answer, Dispatcher, RequestContext, api_versions};
+use barnabas::metrics::Metrics;
 use barnabas::net::listener::{Server, ServerOptions};
 use barnabas::wire::messages::{api_versions as versions, fetch, metadata, produce};
 use barnabas::wire::{FileSlice, Out, Part, Records};
@@ -28,11 +29,17 @@ pub struct Toy {
     pub gate: Notify,
     /// Source of fetched records: fetch offset and max bytes are position and length in it.
     pub file: Mutex<Option<Arc<File>>>,
+    pub metrics: Metrics,
 }
 
 impl Toy {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { log: watch::Sender::new(Vec::new()), gate: Notify::new(), file: Mutex::default() })
+        Arc::new(Self {
+            log: watch::Sender::new(Vec::new()),
+            gate: Notify::new(),
+            file: Mutex::default(),
+            metrics: Metrics::default(),
+        })
     }
 
     fn note(&self, what: impl Into<String>) {
@@ -120,7 +127,7 @@ async fn handle_fetch(toy: &Arc<Toy>, _: &RequestContext, request: fetch::Reques
 /// A server of the toy with these options.
 pub async fn start(options: ServerOptions) -> (Arc<Toy>, Server) {
     let (toy, server) = (Toy::new(), Server::bind(options).await.unwrap());
-    server.serve(Dispatcher::new(toy.clone(), TABLE));
+    server.serve(Dispatcher::new(toy.clone(), TABLE), &toy.metrics);
     (toy, server)
 }
 
