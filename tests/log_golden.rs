@@ -17,7 +17,8 @@ use log_support::*;
 fn dump_line(batch: &Batch, position: usize) -> String {
     let h = &batch.header;
     let a = h.attributes;
-    let horizon = if a.delete_horizon() { format!("OptionalLong[{}]", h.base_timestamp) } else { "OptionalLong.empty".into() };
+    let horizon =
+        if a.delete_horizon() { format!("OptionalLong[{}]", h.base_timestamp) } else { "OptionalLong.empty".into() };
     format!(
         "baseOffset: {} lastOffset: {} count: {} baseSequence: {} lastSequence: {} producerId: {} producerEpoch: {} \
          partitionLeaderEpoch: {} isTransactional: {} isControl: {} deleteHorizonMs: {horizon} position: {position} {}: {} \
@@ -72,7 +73,10 @@ fn check_records(batch: &Batch) {
     assert_eq!(walked.len(), records.len());
     for (walked, record) in walked.iter().zip(&records) {
         assert_eq!(batch.header.base_offset + i64::from(walked.offset_delta), record.offset);
-        assert_eq!((walked.timestamp, walked.has_key, walked.has_value), (record.timestamp, record.key.is_some(), record.value.is_some()));
+        assert_eq!(
+            (walked.timestamp, walked.has_key, walked.has_value),
+            (record.timestamp, record.key.is_some(), record.value.is_some())
+        );
     }
     let max = records.iter().map(|record| record.timestamp).max();
     assert!(max.is_none_or(|max| max <= batch.header.max_timestamp));
@@ -108,14 +112,25 @@ fn config_of(name: &str) -> LogConfig {
 
 /// Partitions whose every append is still there.
 const UNTOUCHED: &[&str] = &[
-    "plain-0", "gzip-0", "snappy-0", "lz4-0", "zstd-0", "recompress-0", "logappend-0", "idem-0", "txn-0", "txnopen-0",
-    "segs-0", "__consumer_offsets-0", "__transaction_state-0",
+    "plain-0",
+    "gzip-0",
+    "snappy-0",
+    "lz4-0",
+    "zstd-0",
+    "recompress-0",
+    "logappend-0",
+    "idem-0",
+    "txn-0",
+    "txnopen-0",
+    "segs-0",
+    "__consumer_offsets-0",
+    "__transaction_state-0",
 ];
 
 #[test]
 fn the_same_batches_make_the_same_files() {
     for name in UNTOUCHED {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempdir();
         let path = dir.path().join(name);
         let mut log = open_clean(&path, &config_of(name));
         for batch in all_batches(&golden().join(name)) {
@@ -139,7 +154,7 @@ fn as_sent(batch: &Batch) -> Bytes {
 #[test]
 fn a_leader_makes_the_same_files_from_what_producers_sent() {
     for name in ["plain-0", "gzip-0", "snappy-0", "lz4-0", "zstd-0", "idem-0", "segs-0", "logappend-0"] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempdir();
         let path = dir.path().join(name);
         let mut log = open_clean(&path, &config_of(name));
         for batch in all_batches(&golden().join(name)) {
@@ -197,22 +212,21 @@ fn sorted_lines(bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn a_whole_log_dir_is_taken_over_and_handed_back_unchanged() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempdir();
     copy_dir(&golden(), dir.path());
     let manager = Manager::start(manager_options(dir.path())).unwrap();
     let ends = end_offsets(&std::fs::read_to_string(golden().join("recovery-point-offset-checkpoint")).unwrap());
-    let found: BTreeMap<_, _> = manager
-        .all()
-        .iter()
-        .map(|log| (log.topic_partition().to_string(), log.view().end_offset().0))
-        .collect();
+    let found: BTreeMap<_, _> =
+        manager.all().iter().map(|log| (log.topic_partition().to_string(), log.view().end_offset().0)).collect();
     assert_eq!(found, ends);
     for log in manager.all() {
         let batches = read_all(&log.view());
         let name = log.topic_partition().to_string();
         let start = log.view().start_offset().0;
-        let expected: Vec<_> =
-            all_batches(&golden().join(&name)).into_iter().filter(|batch| batch.header.last_offset() >= start).collect();
+        let expected: Vec<_> = all_batches(&golden().join(&name))
+            .into_iter()
+            .filter(|batch| batch.header.last_offset() >= start)
+            .collect();
         assert_eq!(batches, expected, "{name}");
         assert_eq!(log.high_watermark(), log.view().end_offset());
         assert!(!log.view().topic_id().is_zero());
@@ -232,7 +246,7 @@ fn a_whole_log_dir_is_taken_over_and_handed_back_unchanged() {
 
 #[test]
 fn recovery_rebuilds_what_was_derived() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempdir();
     copy_dir(&golden(), dir.path());
     std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
     std::fs::remove_file(dir.path().join("recovery-point-offset-checkpoint")).unwrap();
@@ -260,7 +274,7 @@ fn recovery_rebuilds_what_was_derived() {
 
 #[test]
 fn timestamps_are_found_as_kafka_finds_them() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempdir();
     let path = dir.path().join("segs-0");
     copy_dir(&golden().join("segs-0"), &path);
     let log = open_clean(&path, &config_of("segs-0"));
@@ -276,7 +290,7 @@ fn timestamps_are_found_as_kafka_finds_them() {
 
 #[test]
 fn aborted_transactions_are_listed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempdir();
     let path = dir.path().join("txn-0");
     copy_dir(&golden().join("txn-0"), &path);
     let log = open_clean(&path, &config_of("txn-0"));

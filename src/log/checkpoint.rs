@@ -15,7 +15,8 @@ fn read_lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> io::Result<V
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let malformed = || io::Error::new(io::ErrorKind::InvalidData, format!("malformed checkpoint file {}", path.display()));
+    let malformed =
+        || io::Error::new(io::ErrorKind::InvalidData, format!("malformed checkpoint file {}", path.display()));
     let mut lines = text.lines();
     let Some(version) = lines.next() else { return Ok(Vec::new()) };
     if version.trim() != "0" {

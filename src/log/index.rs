@@ -28,8 +28,13 @@ struct IndexFile<const N: usize> {
 #[derive(Debug)]
 enum Entries<const N: usize> {
     /// The first `written` are in the file too.
-    Memory { list: Vec<[u8; N]>, written: usize },
-    File { count: usize },
+    Memory {
+        list: Vec<[u8; N]>,
+        written: usize,
+    },
+    File {
+        count: usize,
+    },
 }
 
 impl<const N: usize> IndexFile<N> {
@@ -250,7 +255,9 @@ impl TimeIndex {
     fn decode(&self, entry: Option<[u8; 12]>) -> TimestampOffset {
         let base = self.0.base_offset;
         match entry {
-            Some(entry) => TimestampOffset { timestamp: i64_at(&entry, 0), offset: base + i64::from(u32_at(&entry, 8)) },
+            Some(entry) => {
+                TimestampOffset { timestamp: i64_at(&entry, 0), offset: base + i64::from(u32_at(&entry, 8)) }
+            }
             None => TimestampOffset { timestamp: -1, offset: base },
         }
     }

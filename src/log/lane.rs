@@ -158,7 +158,15 @@ mod tests {
         let lanes = Lanes::start("test", 1, 2);
         let (release, gate) = std::sync::mpsc::channel::<()>();
         let (started, running) = std::sync::mpsc::channel::<()>();
-        lanes.submit(&0, Box::new(move || { started.send(()).unwrap(); gate.recv().unwrap() })).unwrap();
+        lanes
+            .submit(
+                &0,
+                Box::new(move || {
+                    started.send(()).unwrap();
+                    gate.recv().unwrap()
+                }),
+            )
+            .unwrap();
         running.recv().unwrap();
         assert!(!lanes.is_idle(&0));
         lanes.submit(&0, Box::new(|| {})).unwrap();

@@ -71,7 +71,8 @@ pub fn open(options: OpenOptions) -> Result<Log, LoadError> {
         producer_expiration_ms,
     };
     let broken = loader.open_segments(&dir)?;
-    let recover_from = if clean { broken } else { Some(loader.first_unflushed(recovery_point).min(broken.unwrap_or(usize::MAX))) };
+    let recover_from =
+        if clean { broken } else { Some(loader.first_unflushed(recovery_point).min(broken.unwrap_or(usize::MAX))) };
     let mut recovered = match recover_from {
         Some(from) if from < loader.segments.len() => {
             loader.recover(from, log_start)?;

@@ -193,7 +193,11 @@ impl Log {
     }
 
     /// Appends records that [`Self::prepare`] has checked.
-    pub fn append_prepared(&mut self, mut prepared: Prepared, append: &LeaderAppend) -> Result<AppendInfo, AppendError> {
+    pub fn append_prepared(
+        &mut self,
+        mut prepared: Prepared,
+        append: &LeaderAppend,
+    ) -> Result<AppendInfo, AppendError> {
         self.check()?;
         prepared.batch.place(self.end, append.leader_epoch.0);
         let header = prepared.batch.header;
@@ -488,7 +492,8 @@ impl Log {
         if to <= self.recovery_point {
             return None;
         }
-        let from = self.segments.partition_point(|segment| segment.base_offset <= self.recovery_point).saturating_sub(1);
+        let from =
+            self.segments.partition_point(|segment| segment.base_offset <= self.recovery_point).saturating_sub(1);
         let segments: Vec<_> =
             self.segments[from..].iter().filter(|segment| segment.base_offset < to).cloned().collect();
         let active = self.active_segment();
@@ -496,7 +501,14 @@ impl Log {
         let new_segment = segments.iter().any(|segment| segment.base_offset >= self.recovery_point);
         let dir = self.dir.path();
         let snapshots = segments.iter().map(|segment| snapshot::path(&dir, segment.base_offset)).collect();
-        Some(FlushPlan { segments, closed, snapshots, dir: new_segment.then_some(dir), to, truncations: self.truncations })
+        Some(FlushPlan {
+            segments,
+            closed,
+            snapshots,
+            dir: new_segment.then_some(dir),
+            to,
+            truncations: self.truncations,
+        })
     }
 
     /// A flush plan has run.

@@ -138,7 +138,12 @@ impl Manager {
 
     /// The log of a partition; an empty one is made if there is none. `topic_id` zero: not known. `is_new`: the
     /// controller says that no replica existed here before, so an empty log is right even if a dir is offline.
-    pub fn get_or_create(&self, tp: &TopicPartition, topic_id: TopicId, is_new: bool) -> Result<Arc<LogHandle>, OpenError> {
+    pub fn get_or_create(
+        &self,
+        tp: &TopicPartition,
+        topic_id: TopicId,
+        is_new: bool,
+    ) -> Result<Arc<LogHandle>, OpenError> {
         let existing = self.get(tp);
         let log = match existing {
             Some(log) => log,
@@ -255,10 +260,14 @@ impl Manager {
 
     fn checkpoint_dir_offsets(&self, state: &DirState) -> Result<(), StorageError> {
         self.checkpoint(state, |state| &state.recovery_points, |log| Some(log.lock().recovery_point().0))?;
-        self.checkpoint(state, |state| &state.log_starts, |log| {
-            let view = log.view();
-            (view.start_offset() > view.first_segment_base()).then_some(view.start_offset().0)
-        })
+        self.checkpoint(
+            state,
+            |state| &state.log_starts,
+            |log| {
+                let view = log.view();
+                (view.start_offset() > view.first_segment_base()).then_some(view.start_offset().0)
+            },
+        )
     }
 
     fn each_dir(&self, write: impl Fn(&DirState) -> Result<(), StorageError>) {

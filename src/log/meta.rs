@@ -32,8 +32,12 @@ impl MetaProperties {
             let Some((key, value)) = line.split_once(['=', ':']) else { continue };
             match (key.trim(), value.trim()) {
                 ("version", "0") => {}
-                ("version", version) => return Err(invalid(&path, &format!("version {version} is not of a ZooKeeper cluster"))),
-                ("broker.id", id) => meta.broker_id = Some(id.parse().map_err(|_| invalid(&path, "broker.id is no number"))?),
+                ("version", version) => {
+                    return Err(invalid(&path, &format!("version {version} is not of a ZooKeeper cluster")));
+                }
+                ("broker.id", id) => {
+                    meta.broker_id = Some(id.parse().map_err(|_| invalid(&path, "broker.id is no number"))?)
+                }
                 ("cluster.id", id) => meta.cluster_id = Some(id.to_owned()),
                 _ => {}
             }

@@ -1,7 +1,5 @@
 //! Names of files and directories, exactly Kafka's.
 
-use std::path::Path;
-
 use crate::ids::{TopicPartition, Uuid};
 
 pub const LOG: &str = "log";
@@ -79,11 +77,6 @@ pub fn deleted_dir(tp: &TopicPartition, id: Uuid) -> String {
     let suffix = format!("-{}.{:032x}-delete", tp.partition, id.0);
     let room = (MAX_NAME_BYTES - suffix.len()).min(tp.topic.len());
     format!("{}{suffix}", &tp.topic[..room])
-}
-
-/// The last component of a path as text.
-pub fn file_name(path: &Path) -> Option<&str> {
-    path.file_name()?.to_str()
 }
 
 #[cfg(test)]

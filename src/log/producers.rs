@@ -288,19 +288,22 @@ impl Producers {
 
     /// The entries of a snapshot file, by producer id. Only the newest batch of each is kept in it.
     pub fn to_snapshot(&self) -> Vec<SnapshotEntry> {
-        let mut entries: Vec<_> = self.iter().map(|(id, producer)| {
-            let last = producer.batches.back();
-            SnapshotEntry {
-                producer_id: id,
-                epoch: producer.epoch,
-                last_sequence: last.map_or(-1, |batch| batch.last_sequence),
-                last_offset: last.map_or(-1, |batch| batch.last_offset),
-                offset_delta: last.map_or(0, |batch| batch.offset_delta),
-                timestamp: producer.last_timestamp,
-                coordinator_epoch: producer.coordinator_epoch,
-                txn_first_offset: producer.txn_first_offset.unwrap_or(-1),
-            }
-        }).collect();
+        let mut entries: Vec<_> = self
+            .iter()
+            .map(|(id, producer)| {
+                let last = producer.batches.back();
+                SnapshotEntry {
+                    producer_id: id,
+                    epoch: producer.epoch,
+                    last_sequence: last.map_or(-1, |batch| batch.last_sequence),
+                    last_offset: last.map_or(-1, |batch| batch.last_offset),
+                    offset_delta: last.map_or(0, |batch| batch.offset_delta),
+                    timestamp: producer.last_timestamp,
+                    coordinator_epoch: producer.coordinator_epoch,
+                    txn_first_offset: producer.txn_first_offset.unwrap_or(-1),
+                }
+            })
+            .collect();
         entries.sort_unstable_by_key(|entry| entry.producer_id);
         entries
     }

@@ -62,8 +62,8 @@ impl<'a> Scan<'a> {
     /// Bytes `[position, position + len)`, fewer only at the end.
     fn bytes(&mut self, len: usize) -> io::Result<&[u8]> {
         let len = len.min((self.end - self.position) as usize);
-        let there = self.position >= self.buffer_at
-            && self.position + len as u64 <= self.buffer_at + self.buffer.len() as u64;
+        let there =
+            self.position >= self.buffer_at && self.position + len as u64 <= self.buffer_at + self.buffer.len() as u64;
         if !there {
             let wanted = self.chunk_bytes.max(len).min((self.end - self.position) as usize);
             self.buffer.resize(wanted, 0);
@@ -87,11 +87,17 @@ impl<'a> Scan<'a> {
             Some(found) => found,
             None => return Ok(None),
         };
-        if magic < 2 {
-            return Err(bad(BatchError::OldFormat(magic)));
-        }
         if left < size as u64 {
             return Ok(None);
+        }
+        if magic < 2 {
+            let message = self.bytes(size)?;
+            let stored = u32::from_be_bytes(message[12..16].try_into().expect("four bytes"));
+            let computed = crc32fast::hash(&message[16..]);
+            // A torn v2 header followed by zeros looks like magic 0: only a sound message is one.
+            let source =
+                if stored == computed { BatchError::OldFormat(magic) } else { BatchError::Crc { stored, computed } };
+            return Err(bad(source));
         }
         let header = BatchHeader::read(bytes).map_err(bad)?;
         self.position += size as u64;

@@ -181,7 +181,8 @@ impl Segment {
 
     /// Is one of the indexes full? The time index keeps one slot for the entry at close.
     pub fn index_full(&self, max_index_bytes: usize) -> bool {
-        self.offset_index.read().len() >= max_index_bytes / 8 || self.time_index.read().len() + 1 >= max_index_bytes / 12
+        self.offset_index.read().len() >= max_index_bytes / 8
+            || self.time_index.read().len() + 1 >= max_index_bytes / 12
     }
 
     /// The first batch whose last offset is at or after `target`, looking from `hint` or the index on to `end`.

@@ -13,6 +13,7 @@ use rustix::fs::FlockOperation;
 
 use super::checkpoint::OffsetCheckpoint;
 use super::dir::{LogDir, OnFailure, OnRoll};
+use super::disk;
 use super::handle::LogHandle;
 use super::load::{self, LoadError, OpenOptions};
 use super::meta::MetaProperties;
@@ -20,7 +21,6 @@ use super::names::{
     CLEAN_SHUTDOWN, CLEANER_OFFSETS, HIGH_WATERMARKS, LOCK, LOG_STARTS, PartitionDirName, RECOVERY_POINTS,
     REMOTE_INDEX_CACHE, parse_partition_dir,
 };
-use super::disk;
 use crate::config::LogConfig;
 use crate::ids::{BrokerId, Offset, TopicName, TopicPartition};
 use crate::time::Clock;

@@ -186,7 +186,13 @@ impl LogView {
     /// first batch is whole even if it is larger than `max_bytes`; else the last may be cut.
     ///
     /// Errors: `start` is below the log start or above the log end.
-    pub fn read(&self, start: Offset, max_bytes: usize, upper: Offset, at_least_one_batch: bool) -> Result<Read, ReadError> {
+    pub fn read(
+        &self,
+        start: Offset,
+        max_bytes: usize,
+        upper: Offset,
+        at_least_one_batch: bool,
+    ) -> Result<Read, ReadError> {
         self.dir.check()?;
         if start.0 < self.start || start.0 > self.end {
             let (from, to) = (self.start_offset(), self.end_offset());

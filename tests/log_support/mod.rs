@@ -11,6 +11,12 @@ use barnabas::log::{LeaderAppend, Log, LogDir, LogView, OpenOptions, open};
 use barnabas::record::{AppendOrigin, Batch, BatchBuilder, batches};
 use bytes::Bytes;
 
+/// A temporary directory, in memory if there is such a place: recovery tests sync files by the thousand.
+pub fn tempdir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
 /// The golden log dir.
 pub fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log/v2-3.9.1")
@@ -44,7 +50,12 @@ pub fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 pub fn assert_same_files(expected: &BTreeMap<String, Vec<u8>>, actual: &BTreeMap<String, Vec<u8>>, what: &str) {
     assert_eq!(expected.keys().collect::<Vec<_>>(), actual.keys().collect::<Vec<_>>(), "{what}");
     for (name, bytes) in expected {
-        assert!(*bytes == actual[name], "{what}: {name}\n{:02x?}\n{:02x?}", &bytes[..bytes.len().min(200)], &actual[name][..actual[name].len().min(200)]);
+        assert!(
+            *bytes == actual[name],
+            "{what}: {name}\n{:02x?}\n{:02x?}",
+            &bytes[..bytes.len().min(200)],
+            &actual[name][..actual[name].len().min(200)]
+        );
     }
 }
 
@@ -113,7 +124,7 @@ pub fn batch_of(count: usize, timestamp: i64, value: &str) -> Bytes {
 pub fn idempotent(pid: i64, epoch: i16, sequence: i32, count: usize) -> Bytes {
     let mut builder = BatchBuilder::new().producer(pid, epoch, sequence);
     for n in 0..count {
-        builder.push(1000, None, Some(format!("{}", sequence + n as i32).as_bytes()), &[]);
+        builder.push(1000, None, Some(format!("{}", sequence.wrapping_add(n as i32)).as_bytes()), &[]);
     }
     builder.build()
 }
