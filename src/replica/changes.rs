@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::ErrorCode;
-use crate::ids::{BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, TopicId, TopicName, TopicPartition};
+use crate::ids::{
+    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, TopicId, TopicName, TopicPartition,
+};
 use crate::wire::messages::{leader_and_isr, stop_replica, update_metadata};
 
 use super::fetch_states::Start;
@@ -369,10 +371,9 @@ fn response(
         } else {
             match response.topics.last_mut().filter(|topic| topic.topic_id == topic_id) {
                 Some(topic) => topic.partition_errors.push(partition),
-                None => response.topics.push(leader_and_isr::LeaderAndIsrTopicError {
-                    topic_id,
-                    partition_errors: vec![partition],
-                }),
+                None => response
+                    .topics
+                    .push(leader_and_isr::LeaderAndIsrTopicError { topic_id, partition_errors: vec![partition] }),
             }
         }
     }

@@ -228,8 +228,7 @@ impl Fetcher {
 
     fn encode(&self, next: Difference) -> (i16, fetch::Request) {
         let options = &self.options;
-        let version =
-            if next.uses_topic_ids { options.versions.fetch } else { options.versions.fetch.min(12) };
+        let version = if next.uses_topic_ids { options.versions.fetch } else { options.versions.fetch.min(12) };
         let ids: HashMap<TopicName, TopicId> =
             next.send.iter().map(|(tp, wanted)| (tp.topic.clone(), wanted.topic_id)).collect();
         let partition = |(index, wanted): (i32, Wanted)| fetch::FetchPartition {
@@ -285,8 +284,7 @@ impl Fetcher {
 
     async fn apply_response(&self, response: fetch::Response, asked: &InRequest, link: &mut dyn LeaderLink) {
         // Answers by topic id name no topic.
-        let names: HashMap<TopicId, &TopicName> =
-            asked.iter().map(|(tp, state)| (state.topic_id, &tp.topic)).collect();
+        let names: HashMap<TopicId, &TopicName> = asked.iter().map(|(tp, state)| (state.topic_id, &tp.topic)).collect();
         let mut out_of_range = Vec::new();
         for topic in response.responses {
             let name: TopicName = if topic.topic.is_empty() {
@@ -388,7 +386,8 @@ impl Fetcher {
         let (to, completed) = truncation(leader, own, partition.log_end(), asked.fetch_offset);
         tracing::info!(partition = %tp, offset = %to, completed, leader_epoch = %leader.0, end_offset = %leader.1,
             "Truncating to the leader's history");
-        let stage = if completed || self.options.versions.truncates_on_fetch { Stage::Fetching } else { Stage::Truncating };
+        let stage =
+            if completed || self.options.versions.truncates_on_fetch { Stage::Fetching } else { Stage::Truncating };
         self.cut(&partition, asked, Cut::To(to), stage);
     }
 
@@ -441,7 +440,8 @@ impl Fetcher {
             })
             .collect();
         let request = offset_for_leader_epoch::Request { replica_id: self.env.me.0, topics };
-        let response = match link.offset_for_leader_epoch(self.options.versions.offset_for_leader_epoch, request).await {
+        let response = match link.offset_for_leader_epoch(self.options.versions.offset_for_leader_epoch, request).await
+        {
             Ok(response) => response,
             Err(error) => return self.link_failed(&error, asked.keys()),
         };
@@ -466,9 +466,10 @@ impl Fetcher {
         let log_end = partition.log_end();
         let cut = match self.leader_offset(tp, asked, LATEST, link).await {
             Ok(latest) if latest < log_end => Ok(Cut::To(latest)),
-            Ok(_) => self.leader_offset(tp, asked, EARLIEST, link).await.map(|earliest| {
-                if earliest > log_end { Cut::RestartAt(earliest) } else { Cut::Nothing }
-            }),
+            Ok(_) => self
+                .leader_offset(tp, asked, EARLIEST, link)
+                .await
+                .map(|earliest| if earliest > log_end { Cut::RestartAt(earliest) } else { Cut::Nothing }),
             Err(failed) => Err(failed),
         };
         match cut {

@@ -15,7 +15,9 @@ pub const LATEST_TIERED: i64 = -5;
 /// Who asks for an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetReader {
-    Consumer { read_committed: bool },
+    Consumer {
+        read_committed: bool,
+    },
     /// A follower: sees the log's end.
     Replica,
     /// Replica id -2: as a replica, but at any broker.
@@ -75,11 +77,9 @@ impl Partition {
         };
         let found = found.map_err(|error| ErrorCode::from(&error))?;
         match found.filter(|found| found.offset < limit) {
-            Some(found) => Ok(ListedOffset {
-                timestamp: found.timestamp,
-                offset: found.offset,
-                leader_epoch: found.leader_epoch,
-            }),
+            Some(found) => {
+                Ok(ListedOffset { timestamp: found.timestamp, offset: found.offset, leader_epoch: found.leader_epoch })
+            }
             None if lags => Err(ErrorCode::OffsetNotAvailable),
             None => Ok(ListedOffset::NOTHING),
         }

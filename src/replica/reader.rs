@@ -170,12 +170,7 @@ impl Partition {
 }
 
 /// Reads all targets once, in order, under one budget.
-fn read_all(
-    env: &Env,
-    params: &FetchParams,
-    targets: &[Target],
-    first: bool,
-) -> Vec<Result<PartitionRead, ErrorCode>> {
+fn read_all(env: &Env, params: &FetchParams, targets: &[Target], first: bool) -> Vec<Result<PartitionRead, ErrorCode>> {
     let mut budget = Budget::new(params.max_bytes);
     targets
         .iter()

@@ -1,4 +1,8 @@
-//! The broker: everything that one process of a cluster owns.
+//! The broker: everything that one process of a cluster owns, and how it comes up and goes down.
+
+mod group_log;
+mod start;
+mod stop;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -8,11 +12,13 @@ use crate::config::Settings;
 use crate::controller;
 use crate::group;
 use crate::ids::BrokerId;
-use crate::metrics::Metrics;
+use crate::log;
 use crate::producer_ids::ProducerIds;
 use crate::replica;
 use crate::time::Clock;
 use crate::zk;
+
+pub use start::{StartError, Started, start};
 
 /// A running broker, shared by everything that serves a request.
 pub struct Broker {
@@ -25,17 +31,10 @@ pub struct Broker {
     /// czxid of the current registration; changes with each new ZooKeeper session.
     pub broker_epoch: Arc<AtomicI64>,
     pub zk: zk::remote::Client,
+    pub logs: Arc<log::Manager>,
+    pub replicas: Arc<replica::Manager>,
     pub controller: controller::Handle,
     pub groups: Arc<group::Coordinator>,
     pub replicas: Arc<replica::Manager>,
     pub producer_ids: Arc<ProducerIds>,
-}
-
-/// Runs a broker until `stop` is ready, then shuts it down in order. `stop` gives the name of what asked for it.
-pub async fn run(
-    settings: Settings,
-    _metrics: Metrics,
-    _stop: impl Future<Output = &'static str> + Send,
-) -> anyhow::Result<()> {
-    anyhow::bail!("broker {} is not assembled yet", settings.get(crate::config::keys::BROKER_ID))
 }

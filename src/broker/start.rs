@@ -1,0 +1,400 @@
+//! From settings to a broker that serves, in Kafka's order: ZooKeeper, identity, log dirs, registration, controller,
+//! sockets. Studied: `kafka.server.KafkaServer.startup`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::Broker;
+use super::group_log::{GroupLog, Roles};
+use crate::api::Dispatcher;
+use crate::cluster::metadata::MetadataCache;
+use crate::cluster::registration::{self, Registrar, RegistrationError};
+use crate::cluster::topics;
+use crate::cluster::watch::ConfigWatch;
+use crate::config::{LogConfig, Settings, keys};
+use crate::controller::versions::ProtocolVersion;
+use crate::controller::{self, channel, driver};
+use crate::group::{Coordinator, GroupConfig};
+use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TopicName};
+use crate::log::{self, ManagerOptions};
+use crate::net::client::Options as ClientOptions;
+use crate::net::listener::{BindError, Server, ServerOptions};
+use crate::producer_ids::{ControllerBlocks, ProducerIds};
+use crate::replica::fetcher::FetchOptions;
+use crate::replica::links::{ActiveController, BrokerLinks};
+use crate::replica::{self, Parts, Versions};
+use crate::time::Clock;
+use crate::wait::{Runtime, TokioRuntime};
+use crate::zk::data::{BrokerRegistration, Endpoint};
+use crate::zk::op::ZkError;
+use crate::zk::path::{self, EntityType};
+use crate::zk::remote::{Client, ConnectError, ConnectString, InvalidConnectString, Options as ZkOptions};
+
+/// Why a broker does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    ConnectString(#[from] InvalidConnectString),
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    #[error("ZooKeeper answered {0}")]
+    Zk(#[from] ZkError),
+    #[error("{0}")]
+    Registration(#[from] RegistrationError),
+    #[error("{0}")]
+    LogDirs(#[from] log::StartError),
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    #[error("{0}")]
+    Topic(#[from] topics::TopicError),
+    #[error(
+        "broker.id is not set and {0}. Set broker.id, or let ids be generated with broker.id.generation.enable=true"
+    )]
+    NoBrokerId(&'static str),
+    #[error(
+        "inter.broker.protocol.version={0} is older than 2.7-IV2: this broker changes in-sync replicas only through the controller. Set it to 2.7 or newer"
+    )]
+    ProtocolTooOld(&'static str),
+}
+
+/// A broker that serves.
+pub struct Started {
+    pub broker: Arc<Broker>,
+    pub server: Server,
+    /// Background tasks that end with the process.
+    pub(super) tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Starts a broker; returns when it is registered and its sockets are served.
+pub async fn start(settings: Settings) -> Result<Started, StartError> {
+    let settings = Arc::new(settings);
+    let clock = Clock;
+    let protocol = protocol_version(&settings)?;
+
+    let zk = connect(&settings).await?;
+    registration::create_persistent_paths(&zk).await?;
+    let cluster_id = registration::cluster_id(&zk).await?;
+    tracing::info!(target: "kafka.server.KafkaServer", "Cluster ID = {cluster_id}");
+    let id = broker_id(&settings, &zk).await?;
+
+    let config_events = zk.subscribe();
+    let topic_configs = topic_configs(&settings, &zk).await?;
+    let logs = load_logs(&settings, id, &cluster_id, topic_configs).await?;
+    let offsets_partitions = match topics::assignment(&zk, CONSUMER_OFFSETS).await? {
+        Some(topic) => topic.partitions.len() as i32,
+        None => settings.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),
+    };
+
+    let server = Server::bind(ServerOptions::from_settings(&settings)).await?;
+    let registration = broker_registration(&settings, &server, clock, &protocol);
+    registration::check_endpoints(&zk, id, &registration).await?;
+    let mut registrar = Registrar::new(zk.clone(), id);
+    let session_timeout_ms = settings.get(keys::ZOOKEEPER_SESSION_TIMEOUT_MS) as u32;
+    let epoch = registrar.register_at_start(&registration, session_timeout_ms).await?;
+    let broker_epoch = Arc::new(AtomicI64::new(epoch.0));
+
+    let metadata = Arc::new(MetadataCache::default());
+    let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+    let links = links(&settings, &metadata);
+    let replicas = replica::Manager::new(
+        Parts {
+            me: id,
+            clock,
+            metadata: metadata.clone(),
+            broker_epoch: broker_epoch.clone(),
+            logs: logs.clone(),
+            runtime: runtime.clone(),
+            leaders: Arc::new(links.clone()),
+        },
+        replica_options(&settings),
+    );
+    let group_log = Arc::new(GroupLog(replicas.clone()));
+    let groups = Coordinator::new(group_log, runtime.clone(), clock, group_config(&settings), offsets_partitions);
+    replicas.set_role_listener(Arc::new(Roles(Arc::downgrade(&groups))));
+    replicas.start(Box::new(ActiveController::new(links, id.to_string())));
+
+    let producer_ids = ProducerIds::new(
+        ControllerBlocks {
+            broker_id: id,
+            broker_epoch: broker_epoch.clone(),
+            metadata: metadata.clone(),
+            listener: settings.inter_broker_listener().name.as_str().into(),
+            options: ClientOptions::from_settings(&settings, keys::REQUEST_TIMEOUT_MS, -1),
+        },
+        runtime,
+        clock,
+    );
+    let controller = driver::start(driver::Shell {
+        options: controller_options(&settings, id, protocol),
+        zk: zk.clone(),
+        register: register_again(registrar, registration, broker_epoch.clone()),
+        channel: channel::Options {
+            client: ClientOptions::from_settings(&settings, keys::CONTROLLER_SOCKET_TIMEOUT_MS, -1),
+            controller_id: id,
+        },
+        clock,
+        observer: Arc::new(driver::Unobserved),
+    });
+
+    let broker = Arc::new(Broker {
+        id,
+        cluster_id,
+        settings: settings.clone(),
+        clock,
+        metadata,
+        broker_epoch,
+        zk: zk.clone(),
+        logs: logs.clone(),
+        replicas,
+        controller,
+        groups,
+        producer_ids,
+    });
+    server.serve(Dispatcher::new(broker.clone(), crate::api::OFFERED));
+
+    let watch = ConfigWatch::start(zk, config_handler(settings.clone(), logs.clone())).await?;
+    let tasks = vec![tokio::spawn(watch.run(config_events)), tokio::spawn(keep_house(settings, logs))];
+    tracing::info!(target: "kafka.server.KafkaServer", "[KafkaServer id={id}] started");
+    Ok(Started { broker, server, tasks })
+}
+
+fn protocol_version(settings: &Settings) -> Result<ProtocolVersion, StartError> {
+    let release = settings.inter_broker_protocol();
+    match ProtocolVersion::parse(release.name()) {
+        Some(version) if version.has_alter_partition() => Ok(version),
+        _ => Err(StartError::ProtocolTooOld(release.name())),
+    }
+}
+
+async fn connect(settings: &Settings) -> Result<Client, StartError> {
+    let servers: ConnectString = settings.zookeeper_connect().parse()?;
+    tracing::info!(target: "kafka.zookeeper.ZooKeeperClient", "Connecting to ZooKeeper on {servers}");
+    let options = ZkOptions {
+        servers,
+        session_timeout_ms: settings.get(keys::ZOOKEEPER_SESSION_TIMEOUT_MS) as u32,
+        connection_timeout_ms: settings.zookeeper_connection_timeout_ms() as u32,
+        max_in_flight: settings.get(keys::ZOOKEEPER_MAX_IN_FLIGHT_REQUESTS) as usize,
+        create_chroot: true,
+    };
+    let (client, _) = Client::connect(options).await?;
+    Ok(client)
+}
+
+/// `broker.id`, or what the log dirs remember, or a new one from ZooKeeper.
+async fn broker_id(settings: &Settings, zk: &Client) -> Result<BrokerId, StartError> {
+    let configured = BrokerId(settings.get(keys::BROKER_ID));
+    if configured.0 >= 0 {
+        return Ok(configured);
+    }
+    if let Some(stored) = log::stored_broker_id(&settings.log_dirs())? {
+        return Ok(stored);
+    }
+    if !settings.get(keys::BROKER_ID_GENERATION_ENABLE) {
+        return Err(StartError::NoBrokerId("meta.properties has none"));
+    }
+    Ok(registration::generate_broker_id(zk, settings.get(keys::RESERVED_BROKER_MAX_ID)).await?)
+}
+
+/// Settings of all topics that have any of their own: logs are loaded with them.
+async fn topic_configs(settings: &Settings, zk: &Client) -> Result<HashMap<TopicName, Arc<LogConfig>>, StartError> {
+    let names = zk.children(path::BROKER_TOPICS, false).await?;
+    let mut configs = HashMap::new();
+    for name in names {
+        let overrides = topics::config(zk, EntityType::Topics, &name).await?.0;
+        if let Some(config) = log_config(settings, &name, &overrides) {
+            configs.insert(TopicName::from(name), Arc::new(config));
+        }
+    }
+    Ok(configs)
+}
+
+/// The topic's settings; `None` if it has none of its own. A value that does not parse is left out, as Kafka does.
+fn log_config(
+    settings: &Settings,
+    topic: &str,
+    overrides: &std::collections::BTreeMap<String, String>,
+) -> Option<LogConfig> {
+    if overrides.is_empty() {
+        return None;
+    }
+    match settings.log_config().with_overrides(overrides) {
+        Ok(config) => Some(config),
+        Err(error) => {
+            tracing::error!(topic, %error, "The topic's configuration in ZooKeeper is not valid; using the defaults");
+            None
+        }
+    }
+}
+
+async fn load_logs(
+    settings: &Settings,
+    broker_id: BrokerId,
+    cluster_id: &str,
+    topic_configs: HashMap<TopicName, Arc<LogConfig>>,
+) -> Result<Arc<log::Manager>, StartError> {
+    // Set once the manager exists: when the last dir fails there is nothing left to serve.
+    let manager: Arc<OnceLock<Arc<log::Manager>>> = Arc::default();
+    let dirs = manager.clone();
+    let options = ManagerOptions {
+        dirs: settings.log_dirs(),
+        broker_id,
+        cluster_id: cluster_id.to_owned(),
+        default_config: Arc::new(settings.log_config()),
+        topic_configs,
+        recovery_threads_per_dir: settings.get(keys::NUM_RECOVERY_THREADS_PER_DATA_DIR).max(1) as usize,
+        producer_expiration_ms: i64::from(settings.get(keys::PRODUCER_ID_EXPIRATION_MS)),
+        on_dir_failure: Arc::new(move |dir, error| {
+            tracing::error!(target: "kafka.log.LogManager", dir = %dir.display(), %error, "Stopping serving logs in this dir");
+            if dirs.get().is_some_and(|manager| manager.dirs().iter().all(|dir| dir.offline)) {
+                tracing::error!(target: "kafka.log.LogManager", "Shutdown broker because all log dirs have failed");
+                std::process::exit(1);
+            }
+        }),
+    };
+    let loaded = tokio::task::spawn_blocking(move || log::Manager::start(options)).await;
+    let logs = loaded.expect("loading does not panic")?;
+    let _ = manager.set(logs.clone());
+    Ok(logs)
+}
+
+fn broker_registration(
+    settings: &Settings,
+    server: &Server,
+    clock: Clock,
+    protocol: &ProtocolVersion,
+) -> BrokerRegistration {
+    let own_name = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let endpoints = settings.advertised_listeners().iter().map(|listener| Endpoint {
+        listener: listener.name.clone(),
+        host: listener.host.clone().unwrap_or_else(own_name),
+        port: match listener.port {
+            0 => server.address(&listener.name).map_or(0, |address| i32::from(address.port())),
+            port => i32::from(port),
+        },
+        protocol: listener.protocol.name().into(),
+    });
+    BrokerRegistration {
+        version: if protocol.has_alter_partition() { 5 } else { 4 },
+        endpoints: endpoints.collect(),
+        rack: settings.get(keys::BROKER_RACK),
+        jmx_port: -1,
+        timestamp_ms: clock.wall_ms(),
+        features: Default::default(),
+    }
+}
+
+/// Registration after a session was lost: the same endpoints, a new epoch.
+fn register_again(
+    registrar: Registrar,
+    registration: BrokerRegistration,
+    broker_epoch: Arc<AtomicI64>,
+) -> driver::Register {
+    let registrar = Arc::new(tokio::sync::Mutex::new(registrar));
+    Arc::new(move || {
+        let (registrar, broker_epoch) = (registrar.clone(), broker_epoch.clone());
+        let registration = BrokerRegistration { timestamp_ms: Clock.wall_ms(), ..registration.clone() };
+        Box::pin(async move {
+            let result = registrar.lock().await.register(&registration).await;
+            let epoch: BrokerEpoch = result.map_err(|error| error.to_string())?;
+            broker_epoch.store(epoch.0, Ordering::Release);
+            Ok(epoch)
+        })
+    })
+}
+
+fn links(settings: &Settings, metadata: &Arc<MetadataCache>) -> BrokerLinks {
+    let client = ClientOptions::from_settings(
+        settings,
+        keys::REPLICA_SOCKET_TIMEOUT_MS,
+        settings.get(keys::REPLICA_SOCKET_RECEIVE_BUFFER_BYTES),
+    );
+    BrokerLinks {
+        metadata: metadata.clone(),
+        listener: settings.inter_broker_listener().name.as_str().into(),
+        request_timeout: client.request_timeout,
+        connect_timeout: client.connect_timeout,
+        receive_buffer_bytes: client.receive_buffer_bytes,
+    }
+}
+
+fn replica_options(settings: &Settings) -> replica::Options {
+    replica::Options {
+        lag_max_ms: settings.get(keys::REPLICA_LAG_TIME_MAX_MS),
+        checkpoint_interval_ms: settings.get(keys::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS),
+        fetchers_per_leader: settings.get(keys::NUM_REPLICA_FETCHERS).max(1) as u32,
+        fetch_session_slots: settings.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS).max(0) as usize,
+        fetch: FetchOptions {
+            wait_max_ms: settings.get(keys::REPLICA_FETCH_WAIT_MAX_MS),
+            min_bytes: settings.get(keys::REPLICA_FETCH_MIN_BYTES),
+            response_max_bytes: settings.get(keys::REPLICA_FETCH_RESPONSE_MAX_BYTES),
+            partition_max_bytes: settings.get(keys::REPLICA_FETCH_MAX_BYTES),
+            backoff_ms: i64::from(settings.get(keys::REPLICA_FETCH_BACKOFF_MS)),
+            versions: Versions::LATEST,
+        },
+    }
+}
+
+fn group_config(settings: &Settings) -> GroupConfig {
+    GroupConfig {
+        min_session_timeout_ms: settings.get(keys::GROUP_MIN_SESSION_TIMEOUT_MS),
+        max_session_timeout_ms: settings.get(keys::GROUP_MAX_SESSION_TIMEOUT_MS),
+        initial_rebalance_delay_ms: i64::from(settings.get(keys::GROUP_INITIAL_REBALANCE_DELAY_MS)),
+        max_size: settings.get(keys::GROUP_MAX_SIZE).max(0) as usize,
+        offset_metadata_max_bytes: settings.get(keys::OFFSET_METADATA_MAX_BYTES).max(0) as usize,
+        load_buffer_bytes: settings.get(keys::OFFSETS_LOAD_BUFFER_SIZE).max(1) as usize,
+        commit_timeout_ms: settings.get(keys::OFFSETS_COMMIT_TIMEOUT_MS),
+        commit_required_acks: settings.get(keys::OFFSETS_COMMIT_REQUIRED_ACKS),
+    }
+}
+
+fn controller_options(settings: &Settings, id: BrokerId, protocol: ProtocolVersion) -> controller::Options {
+    controller::Options {
+        inter_broker_protocol_version: protocol,
+        inter_broker_listener: settings.inter_broker_listener().name.clone(),
+        unclean_leader_election_enable: settings.log_config().unclean_leader_election_enable,
+        delete_topic_enable: settings.get(keys::DELETE_TOPIC_ENABLE),
+        auto_leader_rebalance_enable: settings.get(keys::AUTO_LEADER_REBALANCE_ENABLE),
+        leader_imbalance_per_broker_percentage: settings.get(keys::LEADER_IMBALANCE_PER_BROKER_PERCENTAGE),
+        leader_imbalance_check_interval_seconds: settings.get(keys::LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS),
+        ..controller::Options::new(id, u64::from_ne_bytes(crate::time::os_random()))
+    }
+}
+
+/// Applies changes of topic settings to running logs.
+fn config_handler(
+    settings: Arc<Settings>,
+    logs: Arc<log::Manager>,
+) -> impl FnMut(EntityType, &str, &std::collections::BTreeMap<String, String>) + Send {
+    move |kind, name, overrides| {
+        if kind == EntityType::Topics {
+            let config = log_config(&settings, name, overrides).map(Arc::new);
+            logs.set_topic_config(&name.into(), config);
+        }
+    }
+}
+
+/// The log manager's regular work: checkpoints, removal of deleted files, expiry of producers.
+async fn keep_house(settings: Arc<Settings>, logs: Arc<log::Manager>) {
+    let every = |ms: i64| {
+        let mut ticks = tokio::time::interval(Duration::from_millis(ms.max(1) as u64));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks
+    };
+    let mut recovery_points = every(i64::from(settings.get(keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)));
+    let mut log_starts = every(i64::from(settings.get(keys::LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS)));
+    let mut producers = every(i64::from(settings.get(keys::PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS)));
+    let mut trash = every(1000);
+    loop {
+        let work: fn(&log::Manager) = tokio::select! {
+            _ = recovery_points.tick() => log::Manager::checkpoint_recovery_points,
+            _ = log_starts.tick() => log::Manager::checkpoint_log_starts,
+            _ = producers.tick() => log::Manager::expire_producers,
+            _ = trash.tick() => log::Manager::delete_due_files,
+        };
+        let logs = logs.clone();
+        // An error has taken its log dir offline already.
+        let _ = tokio::task::spawn_blocking(move || work(&logs)).await;
+    }
+}
