@@ -13,12 +13,26 @@ use crate::controller;
 use crate::group;
 use crate::ids::BrokerId;
 use crate::log;
+use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::replica;
 use crate::time::Clock;
 use crate::zk;
 
 pub use start::{StartError, Started, start};
+
+/// Runs a broker until `stop` resolves, then shuts it down in order. An error is why it could not start.
+pub async fn run(settings: Settings, metrics: Metrics, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let mut stop = std::pin::pin!(stop);
+    let started = tokio::select! {
+        started = start(settings, metrics) => started?,
+        // Nothing is served yet; a registration goes with its session.
+        () = &mut stop => return Ok(()),
+    };
+    stop.await;
+    started.stop().await;
+    Ok(())
+}
 
 /// A running broker, shared by everything that serves a request.
 pub struct Broker {
@@ -35,6 +49,6 @@ pub struct Broker {
     pub replicas: Arc<replica::Manager>,
     pub controller: controller::Handle,
     pub groups: Arc<group::Coordinator>,
-    pub replicas: Arc<replica::Manager>,
     pub producer_ids: Arc<ProducerIds>,
+    pub metrics: Metrics,
 }

@@ -19,6 +19,7 @@ use crate::controller::{self, channel, driver};
 use crate::group::{Coordinator, GroupConfig};
 use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TopicName};
 use crate::log::{self, ManagerOptions};
+use crate::metrics::Metrics;
 use crate::net::client::Options as ClientOptions;
 use crate::net::listener::{BindError, Server, ServerOptions};
 use crate::producer_ids::{ControllerBlocks, ProducerIds};
@@ -68,7 +69,7 @@ pub struct Started {
 }
 
 /// Starts a broker; returns when it is registered and its sockets are served.
-pub async fn start(settings: Settings) -> Result<Started, StartError> {
+pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, StartError> {
     let settings = Arc::new(settings);
     let clock = Clock;
     let protocol = protocol_version(&settings)?;
@@ -151,6 +152,7 @@ pub async fn start(settings: Settings) -> Result<Started, StartError> {
         controller,
         groups,
         producer_ids,
+        metrics,
     });
     server.serve(Dispatcher::new(broker.clone(), crate::api::OFFERED));
 

@@ -31,6 +31,6 @@ mod settings;
 pub mod waits;
 
 pub use env::{Counters, Env, Versions};
-pub use internal_log::InternalLog;
 pub use hosted::{LeaderAppendError, Partition};
+pub use internal_log::InternalLog;
 pub use manager::{CommitWait, Counts, Manager, Options, Parts, RoleListener};
