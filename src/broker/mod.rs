@@ -21,15 +21,23 @@ use crate::zk;
 
 pub use start::{StartError, Started, start};
 
-/// Runs a broker until `stop` resolves, then shuts it down in order. An error is why it could not start.
-pub async fn run(settings: Settings, metrics: Metrics, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// Runs a broker until `stop` is ready, then shuts it down in order. `stop` gives the name of what asked for it.
+///
+/// # Errors
+/// Why the broker could not start.
+pub async fn run(
+    settings: Settings,
+    metrics: Metrics,
+    stop: impl Future<Output = &'static str> + Send,
+) -> anyhow::Result<()> {
     let mut stop = std::pin::pin!(stop);
     let started = tokio::select! {
         started = start(settings, metrics) => started?,
         // Nothing is served yet; a registration goes with its session.
-        () = &mut stop => return Ok(()),
+        _ = &mut stop => return Ok(()),
     };
-    stop.await;
+    let why = stop.await;
+    tracing::info!(target: "kafka.server.KafkaServer", "Terminating process due to signal {why}");
     started.stop().await;
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::config::{LogConfig, Settings, keys};
 use crate::controller::versions::ProtocolVersion;
 use crate::controller::{self, channel, driver};
 use crate::group::{Coordinator, GroupConfig};
-use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TopicName};
+use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TopicName, TopicPartition};
 use crate::log::{self, ManagerOptions};
 use crate::metrics::Metrics;
 use crate::net::client::Options as ClientOptions;
@@ -210,6 +210,30 @@ async fn topic_configs(settings: &Settings, zk: &Client) -> Result<HashMap<Topic
         }
     }
     Ok(configs)
+}
+
+impl Broker {
+    /// Reads the settings of topics that a LeaderAndIsr brings to this broker: a topic's creation leaves no change
+    /// node, so they are not known yet when its first log is made.
+    pub async fn read_configs_of_new_topics(&self, partitions: impl Iterator<Item = (&str, i32)>) {
+        let mut topics: Vec<&str> = partitions
+            .filter(|(topic, partition)| self.logs.get(&TopicPartition::new(*topic, *partition)).is_none())
+            .map(|(topic, _)| topic)
+            .collect();
+        topics.sort_unstable();
+        topics.dedup();
+        for topic in topics {
+            match topics::config(&self.zk, EntityType::Topics, topic).await {
+                Ok(overrides) => {
+                    let config = log_config(&self.settings, topic, &overrides.0).map(Arc::new);
+                    self.logs.set_topic_config(&topic.into(), config);
+                }
+                Err(error) => {
+                    tracing::error!(topic, %error, "The topic's configuration cannot be read; using the defaults")
+                }
+            }
+        }
+    }
 }
 
 /// The topic's settings; `None` if it has none of its own. A value that does not parse is left out, as Kafka does.

@@ -1,6 +1,7 @@
 //! What this broker knows of its cluster.
 
 pub mod assign;
+pub mod auto_create;
 pub mod metadata;
 pub mod registration;
 pub mod topics;

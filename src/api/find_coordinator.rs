@@ -1,0 +1,70 @@
+//! FindCoordinator (10), versions 0-6: which broker coordinates a group?
+//!
+//! - A missing `__consumer_offsets` is created; until it has a leader the answer is 15 and clients ask again.
+//! - v1 adds the kind of key, v4 several keys with an error each.
+//! - Leaves out: transactional ids, until there is a transaction coordinator (15); share groups do not exist in
+//!   ZooKeeper mode (42, as in Kafka). Studied: KafkaApis.handleFindCoordinatorRequest.
+use super::prelude::*;
+use crate::cluster::auto_create;
+use crate::cluster::metadata::Endpoint;
+use crate::ids::{BrokerId, CONSUMER_OFFSETS};
+use messages::find_coordinator::*;
+
+const GROUP: i8 = 0;
+
+type Found = Result<(BrokerId, Endpoint), ErrorCode>;
+
+pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+    if ctx.api_version < 4 {
+        let found = find(broker, ctx, request.key_type, &request.key).await;
+        let (error, node_id, host, port) = flat(found);
+        let error_message = error_text(error);
+        return Answer::Reply(Response {
+            error_code: error.code(),
+            error_message,
+            node_id,
+            host,
+            port,
+            ..Response::default()
+        });
+    }
+    let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
+    for key in request.coordinator_keys {
+        let (error, node_id, host, port) = flat(find(broker, ctx, request.key_type, &key).await);
+        let error_message = Some(error_text(error).unwrap_or_default());
+        coordinators.push(Coordinator { key, node_id, host, port, error_code: error.code(), error_message });
+    }
+    Answer::Reply(Response { coordinators, ..Response::default() })
+}
+
+fn flat(found: Found) -> (ErrorCode, i32, Str, i32) {
+    match found {
+        Ok((id, endpoint)) => (ErrorCode::None, id.0, (&*endpoint.host).into(), endpoint.port),
+        Err(error) => (error, -1, Str::default(), -1),
+    }
+}
+
+fn error_text(error: ErrorCode) -> Option<Str> {
+    match error {
+        ErrorCode::None => None,
+        ErrorCode::CoordinatorNotAvailable => Some("The coordinator is not available.".into()),
+        other => Some(other.name().into()),
+    }
+}
+
+async fn find(broker: &Arc<Broker>, ctx: &RequestContext, key_type: i8, key: &str) -> Found {
+    match key_type {
+        GROUP => {}
+        1 => return Err(ErrorCode::CoordinatorNotAvailable),
+        _ => return Err(ErrorCode::InvalidRequest),
+    }
+    let image = broker.metadata.image();
+    let Some(topic) = image.topic(CONSUMER_OFFSETS) else {
+        auto_create::create(broker, CONSUMER_OFFSETS).await;
+        return Err(ErrorCode::CoordinatorNotAvailable);
+    };
+    let partition =
+        topic.partitions.get(&broker.groups.partition_for(key)).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let endpoint = image.endpoint(partition.leader, &ctx.listener).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    Ok((partition.leader, endpoint.clone()))
+}
