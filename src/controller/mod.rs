@@ -14,7 +14,9 @@
 //! 2. A created state node or an altered partition whose first reply was lost is recognised by reading it back.
 //! 3. Calls that were queued when the controller moved are always answered (NOT_CONTROLLER).
 //! 4. A `/controller` that vanished again before its change was read starts an election at once.
-//! 5. A deletion of a topic that is not known yet is not dropped before the list of topics was read again.
+//! 5. A reassignment that cannot go on does not stop a failover; in Kafka the cluster then goes from controller to
+//!    controller.
+//! 6. A deletion of a topic that is not known yet is not dropped before the list of topics was read again.
 
 mod balance;
 pub mod batch;
@@ -43,4 +45,5 @@ pub mod versions;
 pub use effect::{Answer, Effect, Snapshot};
 pub use event::{Call, Input};
 pub use handle::Handle;
+pub use io::Settled;
 pub use machine::{Machine, Options};

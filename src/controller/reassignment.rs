@@ -160,6 +160,15 @@ impl Controller {
             None => return Ok(Err((ErrorCode::NoReassignmentInProgress, None))),
         };
         let reassignment = current.reassign_to(&target);
+        self.try_advance(partition, reassignment).await
+    }
+
+    /// Goes on with one reassignment; its failure is its own, and above all no reason for a new controller to give up.
+    async fn try_advance(
+        &mut self,
+        partition: &TopicPartition,
+        reassignment: ReplicaAssignment,
+    ) -> Result<Result<(), Refusal>, Fail> {
         match self.advance_reassignment(partition, reassignment).await {
             Ok(()) => Ok(Ok(())),
             Err(fail @ (Fail::Zk { .. } | Fail::Other(_))) => {
@@ -218,7 +227,7 @@ impl Controller {
             let Some(known) = self.context.partition(&partition) else { continue };
             let assignment = known.assignment.clone();
             if wanted(&partition, &assignment) {
-                self.advance_reassignment(&partition, assignment).await?;
+                self.try_advance(&partition, assignment).await?.ok();
             }
         }
         Ok(())
