@@ -5,8 +5,9 @@
 //!   the server; the crate's own queue has no bound. A request whose answer is lost with the link is sent again, as in
 //!   `kafka.zk.KafkaZkClient`; so it may be applied twice, or report the success of its own first try as an error.
 //! - **Watches** are one-shot for the caller, but the server holds only a few persistent recursive ones, because the
-//!   crate cannot restore more than 128 KiB of watched paths after a reconnect. After a reconnect every armed path is
-//!   compared with the server (`exists`), and what changed in between fires. Servers before 3.6 get one-shot watches.
+//!   crate cannot restore more than 128 KiB of watched paths after a reconnect. After a reconnect these few are asked
+//!   for again (which the crate forgets), every armed path is compared with the server (`exists`), and what changed in
+//!   between fires. Servers before 3.6 get one-shot watches.
 //! - **Expiry** is only what a server says. The crate also declares it by its own clock; then the session is opened
 //!   again with its id and password until a server answers.
 //! - A node without data cannot be written: the crate sends an empty text for `None`. Reading gives `None` for both.

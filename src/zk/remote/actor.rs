@@ -1,6 +1,6 @@
 //! The task that owns a session.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -155,8 +155,11 @@ impl Actor {
                     }
                     zk::SessionState::SyncConnected | zk::SessionState::ConnectedReadOnly => {
                         self.connected();
-                        // Servers with one-shot watches compare for themselves.
-                        self.compare_all(false, |path| !link.refused(path));
+                        let (paths, newest) = self.watches.snapshot();
+                        link.watch_again(&paths, cx);
+                        // Of one-shot watches the server itself tells what was missed.
+                        let ours = paths.into_iter().filter(|path| !link.refused(path));
+                        self.compare(ours, newest, false);
                     }
                     _ => return Poll::Ready(End::GaveUp),
                 }
@@ -317,12 +320,11 @@ impl Actor {
         }
     }
 
-    /// After a reconnect: asks for the state of every armed path that `which` picks.
-    fn compare_all(&mut self, all: bool, which: impl Fn(&str) -> bool) {
-        let (paths, newest) = self.watches.snapshot();
-        let item =
-            |path| Item { op: Op::Exists { path, watch: false }.into(), purpose: Purpose::Compare { newest, all } };
-        self.queue.push(paths.into_iter().filter(|path| which(path)).map(item).collect());
+    /// After a reconnect: asks for the state of armed paths, to find what was missed.
+    fn compare(&mut self, paths: impl Iterator<Item = String>, newest: ArmId, all: bool) {
+        let purpose = || Purpose::Compare { newest, all };
+        let item = |path| Item { op: Op::Exists { path, watch: false }.into(), purpose: purpose() };
+        self.queue.push(paths.map(item).collect());
     }
 
     /// Sends what may be sent.
@@ -421,7 +423,8 @@ impl Actor {
         let sync = Item { op: Op::Sync { path: "/".into() }.into(), purpose: Purpose::Nothing };
         self.queue.put_back(sync);
         // The server's watches went with the old link: fire all, so that their owners arm them again.
-        self.compare_all(true, |_| true);
+        let (paths, newest) = self.watches.snapshot();
+        self.compare(paths.into_iter(), newest, true);
         link
     }
 
@@ -479,16 +482,36 @@ impl Link {
     /// The watch that covers `path`, asked for now if there is none.
     fn root(&mut self, path: &str, cx: &mut Context<'_>) -> &Root {
         let root = root_of(path);
-        let client = &self.client;
-        self.roots.entry(root.to_owned()).or_insert_with_key(|root| {
-            let (client, root) = (client.clone(), root.clone());
-            let mut adding: Future<_> =
-                Box::pin(async move { client.watch(&root, zk::AddWatchMode::PersistentRecursive).await });
-            match adding.as_mut().poll(cx) {
-                Poll::Pending => Root::Adding(adding),
-                Poll::Ready(result) => Root::Adding(Box::pin(std::future::ready(result))),
-            }
-        })
+        if !self.roots.contains_key(root) {
+            let watch = self.add_watch(root.to_owned(), cx);
+            self.roots.insert(root.to_owned(), watch);
+        }
+        &self.roots[root]
+    }
+
+    /// Asks for a recursive watch. The request is sent now, so it comes before whatever is sent later.
+    fn add_watch(&self, root: String, cx: &mut Context<'_>) -> Root {
+        let client = self.client.clone();
+        let mut adding: Future<_> =
+            Box::pin(async move { client.watch(&root, zk::AddWatchMode::PersistentRecursive).await });
+        match adding.as_mut().poll(cx) {
+            Poll::Pending => Root::Adding(adding),
+            Poll::Ready(result) => Root::Adding(Box::pin(std::future::ready(result))),
+        }
+    }
+
+    /// After a reconnect: asks for all recursive watches again, because the crate does not (it sends SetWatches, which
+    /// has no place for them, where it should send SetWatches2).
+    fn watch_again(&mut self, armed: &[String], cx: &mut Context<'_>) {
+        let mut roots: BTreeSet<String> = armed.iter().map(|path| root_of(path).to_owned()).collect();
+        roots.extend(self.roots.keys().cloned());
+        roots.retain(|root| !self.refused(root));
+        for root in roots {
+            // The old watcher goes first, so that what its end sends cannot end the new one.
+            self.roots.remove(&root);
+            let watch = self.add_watch(root.clone(), cx);
+            self.roots.insert(root, watch);
+        }
     }
 
     fn refused(&self, path: &str) -> bool {
