@@ -1,7 +1,7 @@
 //! Settings against what a live Kafka 3.9.1 broker says about its own.
 
 use barnabas::config::describe::{self, Entry};
-use barnabas::config::{DynamicConfig, LogConfig, Mode, Settings, docs, keys, topic};
+use barnabas::config::{DynamicConfig, LogConfig, Mode, Settings, Support, docs, keys, topic};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -240,7 +240,7 @@ fn what_would_weaken_security_or_durability_stops_the_start() {
     for (key, value) in [
         ("authorizer.class.name", "kafka.security.authorizer.AclAuthorizer"),
         ("listeners", "SSL://:9093"),
-        ("log.flush.interval.messages", "1"),
+        ("log.flush.scheduler.interval.ms", "1"),
         ("log.flush.interval.ms", "1000"),
         ("zookeeper.set.acl", "true"),
         ("zookeeper.ssl.client.enable", "true"),
@@ -273,8 +273,9 @@ fn what_is_not_honoured_is_named() {
         ("controller.quorum.voters", "1@a:1"),
         ("my.plugin", "x"),
         ("listener.name.plaintext.max.connections", "7"),
+        ("listener.name.plaintext.num.network.threads", "7"),
     ]);
-    assert_eq!(settings.ignored(), ["listener.name.plaintext.max.connections", "log.cleaner.threads"]);
+    assert_eq!(settings.ignored(), ["listener.name.plaintext.num.network.threads", "log.cleaner.threads"]);
     assert_eq!(settings.unknown(), ["my.plugin"]);
 }
 
@@ -301,4 +302,125 @@ fn the_page_about_settings_is_up_to_date() {
     let path = format!("{}/docs/config.md", env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(path).unwrap_or_default();
     assert!(page == docs::page(), "docs/config.md is old; write it again: barnabas docs config > docs/config.md");
+}
+
+/// The source files outside of `src/config`.
+fn sources(directory: &std::path::Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("src/config") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_key_is_honoured_if_and_only_if_something_reads_it() {
+    /// Honoured keys whose readers are still to be written.
+    const PENDING: &[&str] = &[
+        "auto.create.topics.enable",
+        "auto.leader.rebalance.enable",
+        "broker.id.generation.enable",
+        "broker.rack",
+        "controlled.shutdown.enable",
+        "controlled.shutdown.max.retries",
+        "controlled.shutdown.retry.backoff.ms",
+        "controller.socket.timeout.ms",
+        "default.replication.factor",
+        "delete.topic.enable",
+        "group.initial.rebalance.delay.ms",
+        "group.max.session.timeout.ms",
+        "group.max.size",
+        "group.min.session.timeout.ms",
+        "leader.imbalance.check.interval.seconds",
+        "leader.imbalance.per.broker.percentage",
+        "log.flush.offset.checkpoint.interval.ms",
+        "log.flush.start.offset.checkpoint.interval.ms",
+        "num.io.threads",
+        "num.partitions",
+        "num.recovery.threads.per.data.dir",
+        "offset.metadata.max.bytes",
+        "offsets.commit.required.acks",
+        "offsets.commit.timeout.ms",
+        "offsets.load.buffer.size",
+        "offsets.topic.num.partitions",
+        "offsets.topic.replication.factor",
+        "offsets.topic.segment.bytes",
+        "producer.id.expiration.check.interval.ms",
+        "producer.id.expiration.ms",
+        "request.timeout.ms",
+        "reserved.broker.max.id",
+        "zookeeper.max.in.flight.requests",
+        "zookeeper.session.timeout.ms",
+    ];
+    /// Read through methods of `Settings` or `LogConfig`, or by the checks.
+    const DERIVED: &[&str] = &[
+        "advertised.listeners",
+        "controller.listener.names",
+        "inter.broker.listener.name",
+        "inter.broker.protocol.version",
+        "listener.security.protocol.map",
+        "listeners",
+        "log.dir",
+        "log.dirs",
+        "node.id",
+        "security.inter.broker.protocol",
+        "zookeeper.connect",
+        "zookeeper.connection.timeout.ms",
+    ];
+    let (mut files, mut wrong) = (Vec::new(), Vec::new());
+    sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let of_topics: Vec<&str> = topic::TOPIC_KEYS.iter().flat_map(|key| key.broker_keys).copied().collect();
+    for key in keys::TABLE {
+        let constant = format!("keys::{}", key.name.replace('.', "_").to_uppercase());
+        let read = files.iter().any(|text| {
+            text.match_indices(&constant).any(|(at, _)| {
+                !text[at + constant.len()..].starts_with(|next: char| next == '_' || next.is_ascii_alphanumeric())
+            })
+        });
+        let honoured = key.support == Support::Honoured;
+        if read && !honoured {
+            wrong.push(format!("{} is read, so the table should call it honoured", key.name));
+        }
+        let elsewhere = [DERIVED, PENDING, &of_topics].iter().any(|names| names.contains(&key.name));
+        if honoured && !read && !elsewhere {
+            wrong.push(format!("{} is called honoured, but nothing reads it", key.name));
+        }
+    }
+    for key in topic::TOPIC_KEYS.iter().filter(|key| key.support == Support::Honoured) {
+        let field = format!(".{}", key.name.replace('.', "_"));
+        if !files.iter().any(|text| text.contains(&field)) && !PENDING.contains(&key.name) {
+            wrong.push(format!("the topic key {} is called honoured, but nothing reads it", key.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Status, standard output and standard error of the program.
+fn program(arguments: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_barnabas")).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_bad_file_stops_the_start_with_file_line_key_and_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("server.properties");
+    std::fs::write(&file, "# one\nzookeeper.connect=a:1\nnum.partitions : none\nbroker.id=0\n").unwrap();
+    let path = file.to_str().unwrap();
+    let (status, _, said) = program(&["server", path, "--override", "log.dirs=/a"]);
+    assert_eq!(status, 1);
+    let expected = format!("{path}:3: Invalid value none for configuration num.partitions: Not a number of type INT");
+    assert!(said.contains(&expected), "{said}");
+    let (status, said, _) = program(&["config", "check", path, "--override", "num.partitions=3"]);
+    assert_eq!((status, said), (0, format!("{path}: the broker would start\n")));
+    let (status, _, said) = program(&["server", path, "--override", "broker.id=-2", "--override", "num.partitions=1"]);
+    assert_eq!(status, 1);
+    assert!(said.contains("--override: broker.id must be greater than or equal to -1"), "{said}");
+    let (status, _, said) = program(&["server", "no-such-file"]);
+    assert_eq!(status, 1);
+    assert!(said.contains("no-such-file: No such file"), "{said}");
 }

@@ -76,10 +76,10 @@ keys! {
     BROKER_RACK: Option<String> = "broker.rack", Str, null, Any, Medium, ReadOnly, Honoured, "rack name for assignment and fetch-from-follower";
     BROKER_SESSION_TIMEOUT_MS: i32 = "broker.session.timeout.ms", Int, "9000", Any, Medium, ReadOnly, Inert, "KRaft only";
     CLIENT_QUOTA_CALLBACK_CLASS: Option<String> = "client.quota.callback.class", Class, null, Any, Low, ReadOnly, Ignored, "plug-in computing quotas";
-    COMPRESSION_GZIP_LEVEL: i32 = "compression.gzip.level", Int, "-1", GzipLevel, Medium, ClusterWide, Ignored, "gzip level on recompression";
-    COMPRESSION_LZ4_LEVEL: i32 = "compression.lz4.level", Int, "9", Between(1, 17), Medium, ClusterWide, Ignored, "lz4 level on recompression";
-    COMPRESSION_TYPE: String = "compression.type", Str, "producer", OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), High, ClusterWide, Ignored, "target codec; producer = keep";
-    COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level", Int, "3", Between(-131072, 22), Medium, ClusterWide, Ignored, "zstd level on recompression";
+    COMPRESSION_GZIP_LEVEL: i32 = "compression.gzip.level", Int, "-1", GzipLevel, Medium, ClusterWide, Honoured, "gzip level on recompression";
+    COMPRESSION_LZ4_LEVEL: i32 = "compression.lz4.level", Int, "9", Between(1, 17), Medium, ClusterWide, Honoured, "lz4 level on recompression";
+    COMPRESSION_TYPE: String = "compression.type", Str, "producer", OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), High, ClusterWide, Honoured, "target codec; producer = keep";
+    COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level", Int, "3", Between(-131072, 22), Medium, ClusterWide, Honoured, "zstd level on recompression";
     CONNECTION_FAILED_AUTHENTICATION_DELAY_MS: i32 = "connection.failed.authentication.delay.ms", Int, "100", AtLeast(0), Low, ReadOnly, Ignored, "wait before closing after failed authentication";
     CONNECTIONS_MAX_IDLE_MS: i64 = "connections.max.idle.ms", Long, "600000", Any, Medium, ReadOnly, Honoured, "close idle connections";
     CONNECTIONS_MAX_REAUTH_MS: i64 = "connections.max.reauth.ms", Long, "0", Any, Medium, ReadOnly, Refused, "SASL session lifetime (KIP-368), 0 off";
@@ -167,7 +167,7 @@ keys! {
     LOG_DIR: String = "log.dir", Str, "/tmp/kafka-logs", Any, High, ReadOnly, Honoured, "single data dir if log.dirs unset";
     LOG_DIR_FAILURE_TIMEOUT_MS: i64 = "log.dir.failure.timeout.ms", Long, "30000", AtLeast(1), Low, ReadOnly, Inert, "KRaft only";
     LOG_DIRS: Option<String> = "log.dirs", Str, null, Any, High, ReadOnly, Honoured, "data dirs, comma separated";
-    LOG_FLUSH_INTERVAL_MESSAGES: i64 = "log.flush.interval.messages", Long, "9223372036854775807", AtLeast(1), High, ClusterWide, Refused, "fsync after N records";
+    LOG_FLUSH_INTERVAL_MESSAGES: i64 = "log.flush.interval.messages", Long, "9223372036854775807", AtLeast(1), High, ClusterWide, Honoured, "fsync after N records";
     LOG_FLUSH_INTERVAL_MS: Option<i64> = "log.flush.interval.ms", Long, null, Any, High, ClusterWide, Refused, "fsync after; unset = scheduler value";
     LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS: i32 = "log.flush.offset.checkpoint.interval.ms", Int, "60000", AtLeast(0), High, ReadOnly, Honoured, "recovery-point checkpoint period";
     LOG_FLUSH_SCHEDULER_INTERVAL_MS: i64 = "log.flush.scheduler.interval.ms", Long, "9223372036854775807", Any, High, ReadOnly, Refused, "how often the flusher looks";
@@ -241,7 +241,7 @@ keys! {
     PASSWORD_ENCODER_SECRET: Option<Password> = "password.encoder.secret", Password, null, Any, Medium, ReadOnly, Refused, "encryption of dynamic passwords stored in ZooKeeper";
     PRINCIPAL_BUILDER_CLASS: String = "principal.builder.class", Class, "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder", Any, Medium, PerBroker, Refused, "maps connection to principal";
     PROCESS_ROLES: Vec<String> = "process.roles", List, "", ListOf(&["broker", "controller"]), High, ReadOnly, Refused, "empty = ZooKeeper mode";
-    PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS: i32 = "producer.id.expiration.check.interval.ms", Int, "600000", Any, Low, Internal, Ignored, "period of the idle producer sweep";
+    PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS: i32 = "producer.id.expiration.check.interval.ms", Int, "600000", Any, Low, Internal, Honoured, "period of the idle producer sweep";
     PRODUCER_ID_EXPIRATION_MS: i32 = "producer.id.expiration.ms", Int, "86400000", AtLeast(1), Low, ClusterWide, Honoured, "forget idle producers";
     PRODUCER_PURGATORY_PURGE_INTERVAL_REQUESTS: i32 = "producer.purgatory.purge.interval.requests", Int, "1000", Any, Medium, ReadOnly, Ignored, "cleanup period of produce purgatory";
     QUEUED_MAX_REQUEST_BYTES: i64 = "queued.max.request.bytes", Long, "-1", Any, Medium, ReadOnly, Honoured, "memory pool for requests, -1 off";
@@ -324,7 +324,7 @@ keys! {
     SECURITY_INTER_BROKER_PROTOCOL: String = "security.inter.broker.protocol", Str, "PLAINTEXT", OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Medium, ReadOnly, Honoured, "protocol between brokers";
     SECURITY_PROVIDERS: Option<String> = "security.providers", Str, null, Any, Low, ReadOnly, Refused, "extra JCA providers";
     SERVER_MAX_STARTUP_TIME_MS: i64 = "server.max.startup.time.ms", Long, "9223372036854775807", Any, Low, Internal, Inert, "KRaft only";
-    SOCKET_CONNECTION_SETUP_TIMEOUT_MAX_MS: i64 = "socket.connection.setup.timeout.max.ms", Long, "30000", Any, Medium, ReadOnly, Honoured, "upper connect backoff";
+    SOCKET_CONNECTION_SETUP_TIMEOUT_MAX_MS: i64 = "socket.connection.setup.timeout.max.ms", Long, "30000", Any, Medium, ReadOnly, Ignored, "upper connect backoff";
     SOCKET_CONNECTION_SETUP_TIMEOUT_MS: i64 = "socket.connection.setup.timeout.ms", Long, "10000", Any, Medium, ReadOnly, Honoured, "connect timeout of broker clients";
     SOCKET_LISTEN_BACKLOG_SIZE: i32 = "socket.listen.backlog.size", Int, "50", AtLeast(1), Medium, ReadOnly, Honoured, "listen(2) backlog";
     SOCKET_RECEIVE_BUFFER_BYTES: i32 = "socket.receive.buffer.bytes", Int, "102400", Any, High, ReadOnly, Honoured, "SO_RCVBUF, -1 OS";

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+/// Keys that are also honoured when set for one listener.
+const HONOURED_PER_LISTENER: [&str; 1] = ["max.connections"];
+
 /// Names and texts, as in `server.properties` or a znode under `/config`.
 pub type Properties = BTreeMap<String, String>;
 
@@ -208,8 +211,7 @@ impl Settings {
         let is_ignored = |name: &&String| {
             known(name).is_some_and(|key| match keys::find(name) {
                 Some(_) => key.support == Support::Ignored,
-                // Set for one listener: nothing honours such a key yet.
-                None => key.support != Support::Refused,
+                None => key.support != Support::Refused && !HONOURED_PER_LISTENER.contains(&key.name),
             })
         };
         self.given.keys().filter(is_ignored).map(String::as_str).collect()
