@@ -11,8 +11,9 @@
 
 use super::hints::LeaderHints;
 use super::prelude::*;
-use crate::config::{CompressionType, keys};
+use crate::config::CompressionType;
 use crate::ids::{LeaderEpoch, Offset, TopicName};
+use crate::replica::Manager;
 use crate::replica::fetch_plan::Reader;
 use crate::replica::fetch_session::{Answered, Asked, Asking, Finished, Key, Topic};
 use crate::replica::reader::{FetchParams, PartitionRead, Target};
@@ -21,6 +22,11 @@ use crate::wire::Part;
 use messages::fetch::*;
 
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+    serve(&broker.replicas, ctx, request).await.into()
+}
+
+/// Serves the request; the replica manager is all it needs.
+pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -> Response {
     let version = ctx.api_version;
     let replica_id = if version >= 15 { request.replica_state.replica_id } else { request.replica_id };
     let reader = Reader::from_wire(replica_id, request.isolation_level);
@@ -30,13 +36,13 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
         uses_topic_ids: version >= 13,
         from_follower: reader.replica().is_some(),
     };
-    let sessions = &broker.replicas.sessions;
+    let sessions = &replicas.sessions;
     let (wanted, forgotten) = (wanted(&request, version), forgotten(&request, version));
-    let context = match sessions.open(asking, wanted, &forgotten, broker.clock.now_ms()) {
+    let context = match sessions.open(asking, wanted, &forgotten, replicas.env().now_ms()) {
         Ok(context) => context,
-        Err(error) => return Response { error_code: error.code(), ..Default::default() }.into(),
+        Err(error) => return Response { error_code: error.code(), ..Default::default() },
     };
-    let max_bytes = request.max_bytes.min(broker.settings.get(keys::FETCH_MAX_BYTES)).max(0);
+    let max_bytes = request.max_bytes.min(replicas.options.fetch_max_bytes).max(0);
     let params = FetchParams {
         reader,
         leader_only: matches!(reader, Reader::Replica(_))
@@ -49,17 +55,17 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     drop(request);
 
     let resolved: Vec<Result<TopicName, ErrorCode>> =
-        context.partitions.iter().map(|(key, _)| resolve(broker, key)).collect();
+        context.partitions.iter().map(|(key, _)| resolve(replicas, key)).collect();
     // What is refused here does not end the wait of the others; what the replicas refuse does.
     let targets: Vec<Target> = resolved
         .iter()
         .zip(&context.partitions)
-        .filter_map(|(name, (key, asked))| Some(target(broker, name.as_ref().ok()?, key, *asked, version)))
+        .filter_map(|(name, (key, asked))| Some(target(replicas, name.as_ref().ok()?, key, *asked, version)))
         .collect();
     let mut reads = if targets.is_empty() {
         Vec::new().into_iter()
     } else {
-        broker.replicas.fetch(params, &targets).await.into_iter()
+        replicas.fetch(params, &targets).await.into_iter()
     };
     drop(targets);
     let mut answers: Vec<PartitionData> = Vec::with_capacity(resolved.len());
@@ -75,9 +81,9 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     }
     let answered: Vec<Answered> = answers.iter().map(session_view).collect();
     let keys: Vec<Key> = context.partitions.iter().map(|(key, _)| key.clone()).collect();
-    let now = broker.clock.now_ms();
+    let now = replicas.env().now_ms();
     let Finished { session_id, error, include } =
-        context.finish(sessions, &answered, now, &mut || broker.replicas.random());
+        context.finish(sessions, &answered, now, &mut || replicas.random());
 
     let mut response = Response { session_id, error_code: error.code(), ..Default::default() };
     let mut hints = LeaderHints::default();
@@ -87,7 +93,7 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
         }
         let misled = [ErrorCode::NotLeaderOrFollower.code(), ErrorCode::FencedLeaderEpoch.code()];
         if let (true, true, Ok(name)) = (version >= 16, misled.contains(&data.error_code), name) {
-            let (leader_id, leader_epoch) = hints.leader(broker, ctx, &name, key.partition);
+            let (leader_id, leader_epoch) = hints.leader(replicas, ctx, &name, key.partition);
             data.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
         }
         add(&mut response.responses, key.topic, data);
@@ -99,7 +105,7 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
         rack: hint.rack.map(Str::from),
     };
     response.node_endpoints = hints.into_endpoints().map(endpoint).collect();
-    response.into()
+    response
 }
 
 fn topic_key(name: &Str, id: crate::ids::TopicId, version_has_ids: bool) -> Topic {
@@ -134,8 +140,8 @@ fn forgotten(request: &Request, version: i16) -> Vec<Key> {
 }
 
 /// The topic's name, if the cluster has the partition.
-fn resolve(broker: &Broker, key: &Key) -> Result<TopicName, ErrorCode> {
-    let image = broker.metadata.image();
+fn resolve(replicas: &Manager, key: &Key) -> Result<TopicName, ErrorCode> {
+    let image = replicas.env().metadata.image();
     let topic = match &key.topic {
         Topic::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId)?,
         Topic::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
@@ -147,8 +153,8 @@ fn resolve(broker: &Broker, key: &Key) -> Result<TopicName, ErrorCode> {
     }
 }
 
-fn target(broker: &Broker, name: &TopicName, key: &Key, asked: Asked, version: i16) -> Target {
-    let partition = match broker.replicas.partition(name, key.partition) {
+fn target(replicas: &Manager, name: &TopicName, key: &Key, asked: Asked, version: i16) -> Target {
+    let partition = match replicas.partition(name, key.partition) {
         Ok(partition) => partition,
         Err(error) => return Target::Refused(error),
     };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::RequestContext;
-use crate::broker::Broker;
 use crate::ids::BrokerId;
+use crate::replica::Manager;
 
 /// The address of a leader, on the listener that the client came in on.
 pub struct Endpoint {
@@ -23,9 +23,9 @@ pub struct LeaderHints {
 
 impl LeaderHints {
     /// Leader and epoch of a partition: as its replica here knows them, else from the metadata image; -1 if unknown.
-    pub fn leader(&mut self, broker: &Broker, ctx: &RequestContext, topic: &str, partition: i32) -> (i32, i32) {
-        let image = broker.metadata.image();
-        let (leader, epoch) = match broker.replicas.partition(topic, partition) {
+    pub fn leader(&mut self, replicas: &Manager, ctx: &RequestContext, topic: &str, partition: i32) -> (i32, i32) {
+        let image = replicas.env().metadata.image();
+        let (leader, epoch) = match replicas.partition(topic, partition) {
             Ok(partition) => partition.with_state(|state| (state.leader(), state.leader_epoch())),
             Err(_) => match image.partition(topic, partition) {
                 Some(info) => (info.leader, info.leader_epoch),

@@ -9,12 +9,18 @@ use std::collections::HashSet;
 
 use super::prelude::*;
 use crate::ids::LeaderEpoch;
+use crate::replica::Manager;
 use crate::replica::offsets::{
     EARLIEST, EARLIEST_LOCAL, LATEST, LATEST_TIERED, ListedOffset, MAX_TIMESTAMP, OffsetReader,
 };
 use messages::list_offsets::*;
 
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+    serve(&broker.replicas, ctx, request).into()
+}
+
+/// Serves the request; the replica manager is all it needs.
+pub fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -> Response {
     let reader = match request.replica_id {
         -1 => OffsetReader::Consumer { read_committed: request.isolation_level == 1 },
         -2 => OffsetReader::Debug,
@@ -26,7 +32,7 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
             let found = if twice.contains(&(topic.name.clone(), asked.partition_index)) {
                 Err(ErrorCode::InvalidRequest)
             } else {
-                look_up(broker, ctx.api_version, reader, &topic.name, asked)
+                look_up(replicas, ctx.api_version, reader, &topic.name, asked)
             };
             answer(asked.partition_index, found)
         };
@@ -35,7 +41,7 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
             name: topic.name.clone(),
         }
     };
-    Response { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }.into()
+    Response { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }
 }
 
 /// The partitions that a request names more than once.
@@ -54,7 +60,7 @@ fn named_twice(request: &Request) -> HashSet<(Str, i32)> {
 }
 
 fn look_up(
-    broker: &Broker,
+    replicas: &Manager,
     version: i16,
     reader: OffsetReader,
     topic: &str,
@@ -70,7 +76,7 @@ fn look_up(
     if version < since {
         return Err(ErrorCode::UnsupportedVersion);
     }
-    let partition = broker.replicas.partition(topic, asked.partition_index)?;
+    let partition = replicas.partition(topic, asked.partition_index)?;
     let found = partition.list_offset(reader, LeaderEpoch(asked.current_leader_epoch), asked.timestamp);
     match found {
         // Clients before v5 do not know the better code.

@@ -5,12 +5,18 @@
 
 use super::prelude::*;
 use crate::ids::LeaderEpoch;
+use crate::replica::Manager;
 use messages::offset_for_leader_epoch::*;
 
 pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Request) -> Answer<Response> {
+    serve(&broker.replicas, request).into()
+}
+
+/// Serves the request; the replica manager is all it needs.
+pub fn serve(replicas: &Manager, request: Request) -> Response {
     let topic = |topic: OffsetForLeaderTopic| {
         let partition = |asked: &OffsetForLeaderPartition| {
-            let ended = broker.replicas.partition(&topic.topic, asked.partition).and_then(|partition| {
+            let ended = replicas.partition(&topic.topic, asked.partition).and_then(|partition| {
                 partition.leader_end_offset(LeaderEpoch(asked.current_leader_epoch), LeaderEpoch(asked.leader_epoch))
             });
             match ended {
@@ -30,5 +36,5 @@ pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Reques
             topic: topic.topic.clone(),
         }
     };
-    Response { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }.into()
+    Response { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }
 }

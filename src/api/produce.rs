@@ -16,7 +16,7 @@ use super::prelude::*;
 use crate::ids::{CONSUMER_OFFSETS, Offset, TRANSACTION_STATE};
 use crate::log::AppendError;
 use crate::record::{AppendOrigin, BatchHeader, ValidateError, check_produce};
-use crate::replica::{CommitWait, LeaderAppendError, Partition};
+use crate::replica::{CommitWait, LeaderAppendError, Manager, Partition};
 use crate::time::Millis;
 use messages::produce::*;
 
@@ -24,6 +24,11 @@ use messages::produce::*;
 const ADMIN_CLIENT: &str = "__admin_client";
 
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+    serve(&broker.replicas, ctx, request).await
+}
+
+/// Serves the request; the replica manager is all it needs.
+pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -> Answer<Response> {
     let acks = request.acks;
     if is_transactional(&request) && request.transactional_id.is_none() {
         let refuse =
@@ -36,7 +41,7 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     for (t, topic) in request.topic_data.into_iter().enumerate() {
         let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
         for (p, data) in topic.partition_data.into_iter().enumerate() {
-            let (response, appended) = append(broker, ctx, acks, &topic.name, data);
+            let (response, appended) = append(replicas, ctx, acks, &topic.name, data);
             partition_responses.push(response);
             if let Some(appended) = appended {
                 waiting.insert((t, p), appended);
@@ -46,14 +51,14 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     }
     if acks == -1 && !waiting.is_empty() {
         let (places, waits): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        let outcomes = CommitWait::new(waits).outcomes(&broker.replicas, timeout_ms).await;
+        let outcomes = CommitWait::new(waits).outcomes(replicas, timeout_ms).await;
         for ((t, p), outcome) in places.into_iter().zip(outcomes) {
             responses[t].partition_responses[p].error_code = wire_code(outcome, ctx.api_version);
         }
     }
     let mut response = Response { responses, ..Default::default() };
     if ctx.api_version >= 10 {
-        add_leaders(broker, ctx, &mut response);
+        add_leaders(replicas, ctx, &mut response);
     }
     answer(acks, response)
 }
@@ -99,7 +104,7 @@ fn is_transactional(request: &Request) -> bool {
 
 /// Appends one partition's records; also returns what an acks=all answer has to wait for.
 fn append(
-    broker: &Broker,
+    replicas: &Manager,
     ctx: &RequestContext,
     acks: i16,
     topic: &str,
@@ -111,7 +116,7 @@ fn append(
         Records::Bytes(bytes) => bytes,
         _ => Bytes::new(),
     };
-    if broker.metadata.image().partition(topic, index).is_none() {
+    if replicas.env().metadata.image().partition(topic, index).is_none() {
         return refuse(ErrorCode::UnknownTopicOrPartition);
     }
     if let Err(error) = check_produce(&records, ctx.api_version) {
@@ -123,7 +128,7 @@ fn append(
     if (topic == CONSUMER_OFFSETS || topic == TRANSACTION_STATE) && ctx.client_id() != ADMIN_CLIENT {
         return refuse(ErrorCode::InvalidTopicException);
     }
-    match broker.replicas.append(topic, index, &records, AppendOrigin::Client, acks == -1) {
+    match replicas.append(topic, index, &records, AppendOrigin::Client, acks == -1) {
         Ok((partition, info)) => {
             let response = PartitionProduceResponse {
                 index,
@@ -134,14 +139,14 @@ fn append(
             };
             (response, Some((partition, Offset(info.last_offset.0 + 1))))
         }
-        Err(error) => (append_failed(broker, ctx, topic, index, &error), None),
+        Err(error) => (append_failed(replicas, ctx, topic, index, &error), None),
     }
 }
 
 /// The answer to a refused append. What the log refused carries the log's start; what did not get that far, or is about
 /// whole batches, does not.
 fn append_failed(
-    broker: &Broker,
+    replicas: &Manager,
     ctx: &RequestContext,
     topic: &str,
     index: i32,
@@ -164,7 +169,7 @@ fn append_failed(
             | ErrorCode::CorruptMessage
             | ErrorCode::KafkaStorageError
     );
-    if tells_start && let Ok(partition) = broker.replicas.partition(topic, index) {
+    if tells_start && let Ok(partition) = replicas.partition(topic, index) {
         response.log_start_offset = partition.log_start().0;
     }
     if let LeaderAppendError::Log(AppendError::Invalid(invalid @ ValidateError::Records { faults, .. })) = error {
@@ -181,12 +186,12 @@ fn append_failed(
 }
 
 /// Tells clients that asked the wrong broker who leads (KIP-951).
-fn add_leaders(broker: &Broker, ctx: &RequestContext, response: &mut Response) {
+fn add_leaders(replicas: &Manager, ctx: &RequestContext, response: &mut Response) {
     let mut hints = LeaderHints::default();
     for topic in &mut response.responses {
         for partition in &mut topic.partition_responses {
             if partition.error_code == ErrorCode::NotLeaderOrFollower.code() {
-                let (leader_id, leader_epoch) = hints.leader(broker, ctx, &topic.name, partition.index);
+                let (leader_id, leader_epoch) = hints.leader(replicas, ctx, &topic.name, partition.index);
                 partition.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
             }
         }

@@ -41,6 +41,9 @@ pub struct Options {
     pub fetchers_per_leader: u32,
     /// `max.incremental.fetch.session.cache.slots`
     pub fetch_session_slots: usize,
+    /// `fetch.max.bytes`: no Fetch answer is larger, whatever is asked.
+    pub fetch_max_bytes: i32,
+    /// Of our own fetchers.
     pub fetch: FetchOptions,
 }
 
@@ -68,7 +71,7 @@ pub trait RoleListener: Send + Sync + 'static {
 /// See the head of the file.
 pub struct Manager {
     pub(super) env: Arc<Env>,
-    pub(super) options: Options,
+    pub options: Options,
     pub(super) logs: Arc<log::Manager>,
     pub(super) hosted: HostedMap,
     pub(super) fetchers: Fetchers,

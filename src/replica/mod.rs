@@ -19,7 +19,6 @@ pub mod fetcher;
 pub mod fetchers;
 pub mod hosted;
 mod hosted_map;
-mod internal_log;
 pub mod isr;
 pub mod links;
 pub mod manager;
@@ -32,5 +31,4 @@ pub mod waits;
 
 pub use env::{Counters, Env, Versions};
 pub use hosted::{LeaderAppendError, Partition};
-pub use internal_log::InternalLog;
 pub use manager::{CommitWait, Counts, Manager, Options, Parts, RoleListener};

@@ -38,6 +38,7 @@ impl Options {
             checkpoint_interval_ms: settings.get(keys::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS),
             fetchers_per_leader: settings.get(keys::NUM_REPLICA_FETCHERS).max(1) as u32,
             fetch_session_slots: settings.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS).max(0) as usize,
+            fetch_max_bytes: settings.get(keys::FETCH_MAX_BYTES),
             fetch: FetchOptions {
                 wait_max_ms: settings.get(keys::REPLICA_FETCH_WAIT_MAX_MS),
                 min_bytes: settings.get(keys::REPLICA_FETCH_MIN_BYTES),
