@@ -23,9 +23,8 @@ use crate::metrics::Metrics;
 use crate::net::client::Options as ClientOptions;
 use crate::net::listener::{BindError, Server, ServerOptions};
 use crate::producer_ids::{ControllerBlocks, ProducerIds};
-use crate::replica::fetcher::FetchOptions;
 use crate::replica::links::{ActiveController, BrokerLinks};
-use crate::replica::{self, Parts, Versions};
+use crate::replica::{self, Parts};
 use crate::time::Clock;
 use crate::wait::{Runtime, TokioRuntime};
 use crate::zk::data::{BrokerRegistration, Endpoint};
@@ -109,7 +108,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
             runtime: runtime.clone(),
             leaders: Arc::new(links.clone()),
         },
-        replica_options(&settings),
+        replica::Options::from_settings(&settings),
     );
     let group_log = Arc::new(GroupLog(replicas.clone()));
     let groups = Coordinator::new(group_log, runtime.clone(), clock, group_config(&settings), offsets_partitions);
@@ -154,7 +153,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         producer_ids,
         metrics,
     });
-    server.serve(Dispatcher::new(broker.clone(), crate::api::OFFERED));
+    server.serve(Dispatcher::new(broker.clone(), crate::api::OFFERED), &broker.metrics);
 
     let watch = ConfigWatch::start(zk, config_handler(settings.clone(), logs.clone())).await?;
     let tasks = vec![tokio::spawn(watch.run(config_events)), tokio::spawn(keep_house(settings, logs))];
@@ -342,23 +341,6 @@ fn links(settings: &Settings, metadata: &Arc<MetadataCache>) -> BrokerLinks {
         request_timeout: client.request_timeout,
         connect_timeout: client.connect_timeout,
         receive_buffer_bytes: client.receive_buffer_bytes,
-    }
-}
-
-fn replica_options(settings: &Settings) -> replica::Options {
-    replica::Options {
-        lag_max_ms: settings.get(keys::REPLICA_LAG_TIME_MAX_MS),
-        checkpoint_interval_ms: settings.get(keys::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS),
-        fetchers_per_leader: settings.get(keys::NUM_REPLICA_FETCHERS).max(1) as u32,
-        fetch_session_slots: settings.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS).max(0) as usize,
-        fetch: FetchOptions {
-            wait_max_ms: settings.get(keys::REPLICA_FETCH_WAIT_MAX_MS),
-            min_bytes: settings.get(keys::REPLICA_FETCH_MIN_BYTES),
-            response_max_bytes: settings.get(keys::REPLICA_FETCH_RESPONSE_MAX_BYTES),
-            partition_max_bytes: settings.get(keys::REPLICA_FETCH_MAX_BYTES),
-            backoff_ms: i64::from(settings.get(keys::REPLICA_FETCH_BACKOFF_MS)),
-            versions: Versions::LATEST,
-        },
     }
 }
 

@@ -23,7 +23,7 @@ use barnabas::time::Clock;
 use barnabas::wait::{BoxFuture, TokioRuntime};
 use barnabas::wire::frame::{decode_response, encode_request, encode_response, read_request_header};
 use barnabas::wire::messages::*;
-use barnabas::wire::{Message as _, Records, Request};
+use barnabas::wire::{Records, Request};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
