@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::prelude::*;
 use crate::cluster::assign::{Assignment, assign_more};
 use crate::cluster::auto_create::candidates;
+use crate::cluster::metadata::Image;
 use crate::cluster::topics::{self, TopicError};
 use crate::ids::BrokerId;
 use crate::zk::data::TopicAssignment;
@@ -45,13 +46,13 @@ pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Reques
         let name = topic.name.clone();
         results.push(CreatePartitionsTopicResult { name, error_code: error.code(), error_message: message });
     }
-    let there = |name: &str, total: usize, image: &crate::cluster::metadata::Image| {
+    let there = |name: &str, total: usize, image: &Image| {
         image
             .topic(name)
             .is_some_and(|topic| topic.partitions.len() >= total && topic.partitions.values().all(|p| p.leader.0 >= 0))
     };
     let timeout_ms = i64::from(request.timeout_ms);
-    let all_there = |image: &_| grown.iter().all(|(at, total)| there(&results[*at].name, *total, image));
+    let all_there = |image: &Image| grown.iter().all(|(at, total)| there(&results[*at].name, *total, image));
     let in_time = grown.is_empty() || (timeout_ms > 0 && broker.metadata.wait_until(timeout_ms, all_there).await);
     if !in_time {
         let image = broker.metadata.image();

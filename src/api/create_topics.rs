@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::prelude::*;
 use crate::cluster::assign::{Assignment, Start, assign};
 use crate::cluster::auto_create::candidates;
+use crate::cluster::metadata::Image;
 use crate::cluster::topics::{self, TopicError};
 use crate::config::{describe, keys};
 use crate::ids::{BrokerId, TopicId, Uuid};
@@ -52,13 +53,13 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
         };
         results.push(result);
     }
-    let led = |name: &str, partitions: usize, image: &crate::cluster::metadata::Image| {
+    let led = |name: &str, partitions: usize, image: &Image| {
         image.topic(name).is_some_and(|topic| {
             topic.partitions.len() >= partitions && topic.partitions.values().all(|p| p.leader.0 >= 0)
         })
     };
     let timeout_ms = i64::from(request.timeout_ms);
-    let all_led = |image: &_| created.iter().all(|(at, partitions)| led(&results[*at].name, *partitions, image));
+    let all_led = |image: &Image| created.iter().all(|(at, partitions)| led(&results[*at].name, *partitions, image));
     let in_time = created.is_empty() || (timeout_ms > 0 && broker.metadata.wait_until(timeout_ms, all_led).await);
     if !in_time {
         let image = broker.metadata.image();

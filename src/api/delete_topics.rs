@@ -4,6 +4,7 @@
 //! - The answer waits until the topic has left this broker's metadata, or `timeout_ms` (error 7).
 //! - Studied: KafkaApis.handleDeleteTopicsRequest, ZkAdminManager.deleteTopics.
 use super::prelude::*;
+use crate::cluster::metadata::Image;
 use crate::cluster::topics;
 use crate::config::keys;
 use crate::ids::TopicId;
@@ -53,11 +54,11 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
         };
         responses.push(answer(Some(known), topic.id, error, ctx));
     }
-    let gone = |response: &DeletableTopicResult, image: &crate::cluster::metadata::Image| {
+    let gone = |response: &DeletableTopicResult, image: &Image| {
         response.name.as_deref().is_none_or(|name| image.topic(name).is_none())
     };
     let timeout_ms = i64::from(request.timeout_ms);
-    let all_gone = |image: &_| marked.iter().all(|at| gone(&responses[*at], image));
+    let all_gone = |image: &Image| marked.iter().all(|at| gone(&responses[*at], image));
     let in_time = marked.is_empty() || (timeout_ms > 0 && broker.metadata.wait_until(timeout_ms, all_gone).await);
     if !in_time {
         let image = broker.metadata.image();

@@ -6,17 +6,16 @@
 //!   Studied: `KafkaApis.handleLeaderAndIsrRequest`, `ReplicaManager.becomeLeaderOrFollower`.
 
 use super::prelude::*;
+use crate::ids::TopicPartition;
 use messages::leader_and_isr::*;
 
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
-    let mut partitions: Vec<(&str, i32)> = Vec::new();
-    for topic in &request.topic_states {
-        partitions.extend(topic.partition_states.iter().map(|state| (&*topic.topic_name, state.partition_index)));
-    }
-    for state in &request.ungrouped_partition_states {
-        partitions.push((&state.topic_name, state.partition_index));
-    }
-    // A log is made with its topic's settings.
-    broker.read_configs_of_new_topics(partitions.into_iter()).await;
+    let grouped = request.topic_states.iter().flat_map(|topic| {
+        topic.partition_states.iter().map(|p| TopicPartition::new(&*topic.topic_name, p.partition_index))
+    });
+    let ungrouped = request.ungrouped_partition_states.iter();
+    let ungrouped = ungrouped.map(|p| TopicPartition::new(&*p.topic_name, p.partition_index));
+    let partitions = grouped.chain(ungrouped).collect();
+    broker.read_configs_of_new_topics(partitions).await;
     broker.replicas.become_leader_or_follower(&request, ctx.api_version).into()
 }

@@ -1,7 +1,7 @@
 //! From settings to a broker that serves, in Kafka's order: ZooKeeper, identity, log dirs, registration, controller,
 //! sockets. Studied: `kafka.server.KafkaServer.startup`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -214,21 +214,17 @@ async fn topic_configs(settings: &Settings, zk: &Client) -> Result<HashMap<Topic
 impl Broker {
     /// Reads the settings of topics that a LeaderAndIsr brings to this broker: a topic's creation leaves no change
     /// node, so they are not known yet when its first log is made.
-    pub async fn read_configs_of_new_topics(&self, partitions: impl Iterator<Item = (&str, i32)>) {
-        let mut topics: Vec<&str> = partitions
-            .filter(|(topic, partition)| self.logs.get(&TopicPartition::new(*topic, *partition)).is_none())
-            .map(|(topic, _)| topic)
-            .collect();
-        topics.sort_unstable();
-        topics.dedup();
-        for topic in topics {
+    pub async fn read_configs_of_new_topics(&self, partitions: Vec<TopicPartition>) {
+        let new = partitions.into_iter().filter(|tp| self.logs.get(tp).is_none());
+        let topics: BTreeSet<TopicName> = new.map(|tp| tp.topic).collect();
+        for topic in &topics {
             match topics::config(&self.zk, EntityType::Topics, topic).await {
                 Ok(overrides) => {
                     let config = log_config(&self.settings, topic, &overrides.0).map(Arc::new);
-                    self.logs.set_topic_config(&topic.into(), config);
+                    self.logs.set_topic_config(topic, config);
                 }
                 Err(error) => {
-                    tracing::error!(topic, %error, "The topic's configuration cannot be read; using the defaults")
+                    tracing::error!(%topic, %error, "The topic's configuration cannot be read; using the defaults")
                 }
             }
         }
