@@ -94,12 +94,12 @@ async fn create(
     validate_only: bool,
 ) -> Result<(CreatableTopicResult, usize), Refusal> {
     let overrides = overrides(topic)?;
-    let log_config = broker
+    broker
         .settings
         .log_config()
         .validate(&overrides)
         .map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
-    if let Some(key) = log_config.refused(&overrides).first() {
+    if let Some(key) = crate::config::LogConfig::refused(&overrides).first() {
         return Err((
             ErrorCode::InvalidConfig,
             format!("{key} is not honoured by this broker yet, and ignoring it would weaken durability"),
