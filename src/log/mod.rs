@@ -12,6 +12,7 @@ mod dir;
 mod disk;
 mod epochs;
 mod error;
+mod flush;
 mod handle;
 mod index;
 pub mod lane;
