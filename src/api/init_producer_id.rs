@@ -12,7 +12,11 @@ use crate::ids::{ProducerEpoch, ProducerId};
 use messages::init_producer_id::{Request, Response};
 
 pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Request) -> Answer<Response> {
-    match check(&request).and_then(|()| broker.producer_ids.next()) {
+    respond(check(&request).and_then(|()| broker.producer_ids.next())).into()
+}
+
+fn respond(id: Result<ProducerId, ErrorCode>) -> Response {
+    match id {
         Ok(id) => Response { producer_id: id.0, producer_epoch: 0, ..Response::default() },
         Err(error) => Response {
             error_code: error.code(),
@@ -21,7 +25,6 @@ pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Reques
             ..Response::default()
         },
     }
-    .into()
 }
 
 fn check(request: &Request) -> Result<(), ErrorCode> {
@@ -37,6 +40,17 @@ fn check(request: &Request) -> Result<(), ErrorCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::frame::decode_response;
+
+    #[test]
+    fn says_what_kafka_says() {
+        let first = include_bytes!("../../tests/golden/frames/InitProducerId-v0-0.resp.bin");
+        let (_, recorded) = decode_response::<Request>(first[4..].into(), 0).unwrap();
+        assert_eq!(respond(Err(ErrorCode::CoordinatorLoadInProgress)), recorded);
+        let later = include_bytes!("../../tests/golden/frames/InitProducerId-v4-1.resp.bin");
+        let (_, recorded) = decode_response::<Request>(later[4..].into(), 4).unwrap();
+        assert_eq!(respond(Ok(ProducerId(recorded.producer_id))), recorded);
+    }
 
     #[test]
     fn what_is_refused() {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,7 +42,8 @@ pub(super) struct Shared {
 }
 
 struct Connection {
-    stream: TcpStream,
+    incoming: OwnedReadHalf,
+    outgoing: OwnedWriteHalf,
     peer: Peer,
     place: Place,
     shared: Arc<Shared>,
@@ -59,7 +61,9 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, privileged: bool, place
     let reader = FrameReader::new(shared.memory.clone(), peer.address, shared.max_request_bytes, privileged);
     let (in_flight, outbox) = (InFlight::default(), Outbox::default());
     let (sending, ended) = (Vec::new(), false);
-    let mut connection = Connection { stream, peer, place, shared, reader, in_flight, outbox, sending, ended };
+    let (incoming, outgoing) = stream.into_split();
+    let mut connection =
+        Connection { incoming, outgoing, peer, place, shared, reader, in_flight, outbox, sending, ended };
     if let Err(error) = connection.run().await {
         debug!(peer = %connection.peer.address, listener = %connection.peer.listener, %error, "connection broke");
     }
@@ -83,13 +87,15 @@ impl Connection {
         let idle_check = sleep_until(self.idle_deadline());
         tokio::pin!(idle_check);
         while !(self.ended && self.in_flight.is_empty() && self.outbox.is_empty()) {
+            // A client that always has something for us must not keep the thread.
+            tokio::task::coop::consume_budget().await;
             let may_read = !self.ended && self.in_flight.len() < REQUESTS_IN_FLIGHT_PER_CONNECTION;
             let event = tokio::select! {
                 biased;
                 _ = self.place.activity.close.cancelled() => Event::Close,
                 decided = self.in_flight.next(self.outbox.is_empty()) => Event::Decided(decided),
-                sent = self.outbox.send_chunk(&self.stream), if !self.outbox.is_empty() => Event::Sent(sent?),
-                frame = self.reader.next(&self.stream), if may_read => frame.map_or_else(Event::Unreadable, Event::Frame),
+                sent = self.outbox.send_chunk(self.outgoing.as_ref()), if !self.outbox.is_empty() => Event::Sent(sent?),
+                frame = self.reader.next(&mut self.incoming), if may_read => frame.map_or_else(Event::Unreadable, Event::Frame),
                 _ = self.shared.drain.cancelled(), if !self.ended => Event::Drain,
                 _ = &mut idle_check => Event::IdleCheck,
             };
@@ -201,13 +207,13 @@ impl Connection {
     /// Ends the stream after what has been sent.
     async fn close(mut self) {
         self.abandon_requests();
-        let _ = self.stream.shutdown().await;
-        discard_unread(&self.stream);
+        let _ = self.outgoing.shutdown().await;
+        discard_unread(&self.incoming);
     }
 }
 
 /// Throws away what has arrived: the kernel answers a close with unread bytes by a reset, which may overtake the answers.
-fn discard_unread(stream: &TcpStream) {
+fn discard_unread(stream: &OwnedReadHalf) {
     let mut scratch = [0; 4096];
     let mut discarded = 0;
     while let Ok(read @ 1..) = stream.try_read(&mut scratch) {

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
 
 use crate::limits::{CONNECTION_HEAD_BYTES, FRAME_CHARGE_BYTES, FRAME_FIRST_CHARGE_BYTES};
 use crate::net::memory::{Charge, Class, GivenUp, Memory};
@@ -69,7 +70,7 @@ impl FrameReader {
     }
 
     /// The next frame, or `None` at the end of the stream. A frame that the end cuts short is dropped silently, as in Kafka.
-    pub async fn next(&mut self, stream: &TcpStream) -> Result<Option<Frame>, FrameError> {
+    pub async fn next(&mut self, stream: &mut OwnedReadHalf) -> Result<Option<Frame>, FrameError> {
         loop {
             if let Some(body) = &mut self.body {
                 if !body.fill(stream).await? {
@@ -86,12 +87,9 @@ impl FrameReader {
                     continue;
                 }
             }
-            stream.readable().await?;
-            match stream.try_read(&mut self.head[self.head_len..]) {
-                Ok(0) => return Ok(None),
-                Ok(read) => self.head_len += read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
+            match stream.read(&mut self.head[self.head_len..]).await? {
+                0 => return Ok(None),
+                read => self.head_len += read,
             }
         }
     }
@@ -155,10 +153,10 @@ fn is_broker_api(key: i16) -> bool {
 
 impl Body {
     /// Reads until the frame is whole; false at the end of the stream.
-    async fn fill(&mut self, stream: &TcpStream) -> Result<bool, FrameError> {
+    async fn fill(&mut self, stream: &mut OwnedReadHalf) -> Result<bool, FrameError> {
         while self.bytes.len() < self.announced {
-            if self.bytes.len() >= self.paid {
-                let arrived = self.bytes.len();
+            let arrived = self.bytes.len();
+            if arrived >= self.paid {
                 let step = arrived.clamp(FRAME_FIRST_CHARGE_BYTES, FRAME_CHARGE_BYTES).min(self.announced - self.paid);
                 self.charge.grow(step).await?;
                 self.paid += step;
@@ -168,13 +166,9 @@ impl Body {
                 }
                 continue;
             }
-            self.charge.waiting_for_socket(stream.readable()).await??;
-            let room = self.paid - self.bytes.len();
-            match stream.try_read_buf(&mut (&mut self.bytes).limit(room)) {
-                Ok(0) => return Ok(false),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
+            let mut room = (&mut self.bytes).limit(self.paid - arrived);
+            if self.charge.waiting_for_socket(stream.read_buf(&mut room)).await?? == 0 {
+                return Ok(false);
             }
         }
         Ok(true)

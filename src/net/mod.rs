@@ -4,7 +4,7 @@
 //! - [`connection`]: one task per connection; reads [`frame`]s, starts their requests in order, sends the answers in order.
 //! - [`in_flight`]: the requests of one connection that have no answer yet.
 //! - [`memory`]: what all requests together may hold.
-//! - [`send`]: `writev` and `sendfile`.
+//! - [`send`]: `sendmsg` and `sendfile`.
 //! - [`client`]: our side of connections to other brokers.
 //!
 //! What a request means is not known here: a [`Service`] turns header and body into [`Work`]. Studied: Kafka's

@@ -1,4 +1,4 @@
-//! Sending a rope: `writev` for bytes, `sendfile` for slices of segment files.
+//! Sending a rope: `sendmsg` for bytes, `sendfile` for slices of segment files.
 //!
 //! An [`Outbox`] keeps its place between calls, so that a send may be interrupted at any await and taken up again. One call
 //! moves at most [`SEND_CHUNK_BYTES`]: a large fetch shares its thread with the other connections.
@@ -14,14 +14,18 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use rustix::io::ReadWriteFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::limits::SEND_CHUNK_BYTES;
 use crate::wire::{FileSlice, Out, Part};
 
-/// Slices given to one `writev`; Linux takes up to 1,024, more than a few dozen gain nothing.
+/// Slices given to one `sendmsg`; Linux takes up to 1,024, more than a few dozen gain nothing.
 const MAX_IO_SLICES: usize = 64;
+
+/// Unit of the page cache.
+const PAGE_BYTES: u64 = 4096;
 
 /// What is still to be sent on one connection.
 #[derive(Default)]
@@ -98,13 +102,11 @@ impl Outbox {
                 break;
             }
         }
-        loop {
-            stream.writable().await?;
-            match stream.try_write_vectored(&slices) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                result => return result,
-            }
-        }
+        // Before a file the kernel may wait for its bytes: a small fetch is then one packet instead of two.
+        let file_follows = matches!(self.parts.get(slices.len()), Some(Part::File(_)));
+        let flags = if file_follows { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        let send = || Ok(sendmsg(stream, &slices, &mut SendAncillaryBuffer::default(), flags)?);
+        stream.async_io(Interest::WRITABLE, send).await
     }
 
     fn advance(&mut self, mut sent: usize) {
@@ -149,7 +151,8 @@ async fn send_file_chunk(stream: &TcpStream, chunk: &FileSlice) -> io::Result<us
 /// Makes it likely that `chunk` is in the page cache.
 async fn warm_up(chunk: &FileSlice) -> io::Result<()> {
     let last = chunk.position + chunk.len as u64 - 1;
-    if in_page_cache(&chunk.file, chunk.position) && in_page_cache(&chunk.file, last) {
+    let one_page = chunk.position / PAGE_BYTES == last / PAGE_BYTES;
+    if in_page_cache(&chunk.file, last) && (one_page || in_page_cache(&chunk.file, chunk.position)) {
         return Ok(());
     }
     let (file, position, len) = (chunk.file.clone(), chunk.position, chunk.len);
