@@ -6,6 +6,7 @@ pub mod logging;
 pub mod quickstart;
 pub mod server;
 pub mod signal;
+pub mod zk;
 pub mod zookeeper;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,9 @@ enum Command {
     /// List and explain settings, check a server.properties
     #[command(subcommand)]
     Config(config::Command),
+    /// Look at the znodes of a cluster
+    #[command(subcommand)]
+    Zk(zk::Command),
     /// Print a generated page of docs/
     Docs {
         #[arg(value_enum)]
@@ -64,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Quickstart(options) => small_runtime().and_then(|runtime| runtime.block_on(quickstart::run(options))),
         Command::Apis => print(&apis::page()),
         Command::Config(command) => config::run(command),
+        Command::Zk(command) => small_runtime().and_then(|runtime| runtime.block_on(zk::run(command))),
         Command::Docs { page: Page::Config } => print(&crate::config::docs::page()),
         Command::Docs { page: Page::Metrics } => print(&crate::metrics::docs::page()),
     };

@@ -6,5 +6,6 @@ pub mod model;
 pub mod op;
 pub mod path;
 pub mod remote;
+pub mod schema;
 pub mod server;
 pub mod session;
