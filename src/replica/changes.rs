@@ -131,7 +131,7 @@ impl Manager {
         if !new.assignment.replicas.contains(&self.env.me) {
             return Err(ErrorCode::UnknownTopicOrPartition);
         }
-        let log = match self.logs.get_or_create(tp, *topic_id, item.is_new) {
+        let log = match self.env.logs.get_or_create(tp, *topic_id, item.is_new) {
             Ok(log) => log,
             Err(error) => {
                 tracing::error!(partition = %tp, %error, "Cannot have the log of the partition");
@@ -272,7 +272,7 @@ impl Manager {
             None => {}
         }
         if stop.delete {
-            if let Err(error) = self.logs.delete(std::slice::from_ref(tp)) {
+            if let Err(error) = self.env.logs.delete(std::slice::from_ref(tp)) {
                 tracing::error!(partition = %tp, %error, "Cannot delete the log of the partition");
                 return ErrorCode::KafkaStorageError;
             }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::cluster::metadata::MetadataCache;
 use crate::ids::{BrokerEpoch, BrokerId};
+use crate::log;
 use crate::time::{Clock, Millis};
 
 use super::alter_partition::IsrUpdates;
@@ -49,6 +50,7 @@ pub struct Env {
     pub me: BrokerId,
     pub clock: Clock,
     pub metadata: Arc<MetadataCache>,
+    pub logs: Arc<log::Manager>,
     /// czxid of our registration.
     pub broker_epoch: Arc<AtomicI64>,
     /// `replica.lag.time.max.ms`

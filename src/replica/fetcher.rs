@@ -57,6 +57,8 @@ pub struct Fetcher {
     changed: Signal,
     stop: Signal,
     stopped: AtomicBool,
+    /// A log was cut since the recovery points were written.
+    truncated: AtomicBool,
     pub bytes_in: AtomicU64,
     pub requests: AtomicU64,
 }
@@ -82,6 +84,7 @@ impl Fetcher {
             changed: Signal::new(),
             stop: Signal::new(),
             stopped: AtomicBool::new(false),
+            truncated: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         }
@@ -147,6 +150,7 @@ impl Fetcher {
     /// One round: truncate what must be truncated, then one Fetch.
     pub async fn round(&self, session: &mut SessionClient, link: &mut dyn LeaderLink, runtime: &dyn Runtime) {
         self.truncate_ready(link).await;
+        self.checkpoint_truncations();
         let (wanted, asked) = self.wanted();
         if wanted.is_empty() {
             let mut pause = Deadline::after(runtime, self.pause_ms());
@@ -161,6 +165,7 @@ impl Fetcher {
                 let count = response.responses.iter().map(|topic| topic.partitions.len()).sum();
                 if session.answered(error, response.session_id, count) {
                     self.apply_response(response, &asked, link).await;
+                    self.checkpoint_truncations();
                 } else {
                     tracing::info!(leader = %self.leader, fetcher = self.index, %error, partitions = count,
                         "Fetch session ended, the next request is a full one");
@@ -177,6 +182,13 @@ impl Fetcher {
                 session.start_again();
                 self.link_failed(&error, asked.keys());
             }
+        }
+    }
+
+    /// After logs were cut, no recovery point on disk may lie above what is written anew: recovery would trust it.
+    fn checkpoint_truncations(&self) {
+        if self.truncated.swap(false, Ordering::AcqRel) {
+            self.env.logs.checkpoint_recovery_points();
         }
     }
 
@@ -400,6 +412,7 @@ impl Fetcher {
         };
         match done {
             Ok(log_end) => {
+                self.truncated.fetch_or(!matches!(cut, Cut::Nothing), Ordering::AcqRel);
                 let mut work = self.work.lock();
                 if work.states.current(tp, asked, self.env.now_ms()).is_some() {
                     work.states.truncated(tp, log_end, partition.latest_epoch(), stage);

@@ -72,7 +72,6 @@ pub trait RoleListener: Send + Sync + 'static {
 pub struct Manager {
     pub(super) env: Arc<Env>,
     pub options: Options,
-    pub(super) logs: Arc<log::Manager>,
     pub(super) hosted: HostedMap,
     pub(super) fetchers: Fetchers,
     pub(super) changes: Mutex<Changes>,
@@ -100,6 +99,7 @@ impl Manager {
             me: parts.me,
             clock: parts.clock,
             metadata: parts.metadata,
+            logs: parts.logs,
             broker_epoch: parts.broker_epoch,
             lag_max_ms: options.lag_max_ms,
             isr_updates: Arc::new(IsrUpdates::default()),
@@ -110,7 +110,6 @@ impl Manager {
             Fetchers::new(env.clone(), options.fetch.clone(), per_leader, parts.leaders, parts.runtime.clone());
         Arc::new(Self {
             env,
-            logs: parts.logs,
             hosted: HostedMap::default(),
             fetchers,
             changes: Mutex::default(),
@@ -166,7 +165,7 @@ impl Manager {
 
     /// Writes the high watermarks of all partitions to the checkpoint files.
     pub fn checkpoint_high_watermarks(&self) {
-        self.logs.checkpoint_high_watermarks();
+        self.env.logs.checkpoint_high_watermarks();
     }
 
     /// Ends fetchers and background work and writes the high watermarks. The logs stay open.
