@@ -15,7 +15,7 @@
 //! 3. Calls that were queued when the controller moved are always answered (NOT_CONTROLLER).
 //! 4. A `/controller` that vanished again before its change was read starts an election at once.
 //! 5. A reassignment that cannot go on does not stop a failover; in Kafka the cluster then goes from controller to
-//!    controller.
+//!    controller. One of a partition that was never created creates it.
 //! 6. A deletion of a topic that is not known yet is not dropped before the list of topics was read again.
 
 mod balance;

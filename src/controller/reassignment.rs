@@ -262,6 +262,13 @@ impl Controller {
         let topic = BTreeSet::from([partition.topic.clone()]);
         self.mark_ineligible(&topic, "topic reassignment in progress");
         self.record_reassignment(partition, &reassignment).await?;
+        if self.context.leadership(partition).is_none() {
+            // It was never created, because no replica was alive; perhaps one of the new ones is. Kafka fails here.
+            self.elect_online(vec![partition.clone()], Strategy::Offline { unclean: false }).await?;
+            if self.context.leadership(partition).is_none() {
+                return Ok(());
+            }
+        }
         if !self.has_arrived(partition, &reassignment).await? {
             // A1: everybody learns the new list and a new leader epoch; the newcomers may choose any directory.
             self.bump_leader_epoch(partition).await?;

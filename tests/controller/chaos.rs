@@ -42,6 +42,8 @@ struct Chaos {
     rng: ChaCha8Rng,
     /// Nodes whose session has ended without their knowledge.
     expired: BTreeSet<i32>,
+    /// Nodes that have asked for a controlled shutdown: they are told less, and may not lead, until they come back.
+    stopping: BTreeSet<i32>,
     topics: u32,
     marked: BTreeSet<String>,
 }
@@ -53,14 +55,17 @@ fn run(seed: u64) {
     }
     world.settle();
     let rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut chaos = Chaos { world, rng, expired: BTreeSet::new(), topics: 0, marked: BTreeSet::new() };
+    let mut chaos =
+        Chaos { world, rng, expired: BTreeSet::new(), stopping: BTreeSet::new(), topics: 0, marked: BTreeSet::new() };
     for _ in 0..60 {
         chaos.trouble();
         let turns = *[0, 1, 3, 10, 40, 400].choose(&mut chaos.rng).expect("a choice");
         chaos.turns(turns);
     }
+    chaos.calm_down();
+    chaos.check(false);
     chaos.heal();
-    chaos.check();
+    chaos.check(true);
 }
 
 impl Chaos {
@@ -111,6 +116,7 @@ impl Chaos {
                 {
                     self.world.kill(id);
                     self.expired.remove(&id);
+                    self.stopping.remove(&id);
                 }
             }
             4 | 5 => {
@@ -203,6 +209,7 @@ impl Chaos {
 
     fn shut_down(&mut self) {
         if let (Some(id), Some(controller)) = (self.running(), self.world.controller()) {
+            self.stopping.insert(id);
             let broker_epoch = self.world.nodes[&id].broker_epoch.0;
             let request = controlled_shutdown::Request { broker_id: id, broker_epoch };
             self.world.call(controller, Call::ControlledShutdown(request));
@@ -228,8 +235,8 @@ impl Chaos {
         );
     }
 
-    /// Everybody is up again, with a session of its own, and has been told so.
-    fn heal(&mut self) {
+    /// Whoever lives has a session and answers; the dead stay dead.
+    fn calm_down(&mut self) {
         self.world.lose_reply_in = None;
         for node in self.world.nodes.values_mut() {
             node.paused = false;
@@ -237,46 +244,61 @@ impl Chaos {
         while let Some(id) = self.expired.pop_first() {
             self.world.learn_expiry(id);
         }
-        for id in BROKERS {
+        let up: Vec<i32> = self.world.nodes.keys().copied().collect();
+        for id in up {
             self.world.mute(id, false);
-            if !self.world.nodes.contains_key(&id) {
-                self.world.start(id);
-            }
         }
         self.world.settle();
-        // Brokers that were shutting down stay so until they come back.
+    }
+
+    /// Everybody is up, one after the other: brokers that were shutting down stay so until they come back.
+    fn heal(&mut self) {
         for id in BROKERS {
-            self.world.kill(id);
-            self.world.settle();
+            if self.world.nodes.contains_key(&id) {
+                self.world.kill(id);
+                self.stopping.remove(&id);
+                self.world.settle();
+            }
             self.world.start(id);
             self.world.settle();
         }
     }
 
-    fn check(&self) {
+    /// `all`: every broker is up.
+    fn check(&self, all: bool) {
         let world = &self.world;
         let controllers: Vec<i32> =
             world.nodes.iter().filter(|(_, node)| node.snapshot.active).map(|(id, _)| *id).collect();
         assert_eq!(controllers.len(), 1, "controllers {controllers:?}");
         let snapshot = &world.nodes[&controllers[0]].snapshot;
         assert_eq!(world.data(path::CONTROLLER_EPOCH).expect("an epoch"), snapshot.epoch.to_string());
-        assert_eq!((snapshot.active_brokers, snapshot.offline_partitions), (BROKERS.len(), 0));
+        assert_eq!(snapshot.active_brokers, world.nodes.len());
+        assert!(!all || snapshot.offline_partitions == 0, "{snapshot:?}");
+        let up = |id: &BrokerId| world.nodes.contains_key(&id.0);
+        let well = |id: &BrokerId| up(id) && !self.stopping.contains(&id.0);
 
         let paths = world.model.paths();
         // A topic that is being moved waits with its deletion until the move is over.
         let left: Vec<_> = paths.iter().filter_map(|path| path::parse_delete_topic(path)).collect();
-        assert!(snapshot.reassigning > 0 || left.is_empty(), "not deleted: {left:?}");
+        assert!(!all || snapshot.reassigning > 0 || left.is_empty(), "not deleted: {left:?}");
         assert_eq!(snapshot.topics_to_delete, left.len());
 
         for topic in self.topic_names() {
             let assignment = self.assignment(&topic);
             for (index, known) in assignment.partitions {
                 let partition = TopicPartition::new(&*topic, index);
-                let (state, _) = world.state(&partition).unwrap_or_else(|| panic!("{partition} has no state"));
-                assert!(known.replicas.contains(&state.leader), "{partition}: a foreign leader {state:?}");
-                assert!(state.isr.contains(&state.leader), "{partition}: the leader is not in the ISR {state:?}");
+                let Some((state, _)) = world.state(&partition) else {
+                    assert!(!known.replicas.iter().any(well), "{partition} has no state");
+                    continue;
+                };
+                let alive = state.isr.iter().filter(|id| up(id)).count();
+                assert!(alive == state.isr.len() || state.isr.len() == 1, "{partition}: the dead in the ISR {state:?}");
                 assert!(state.isr.iter().all(|id| known.replicas.contains(id)), "{partition}: {state:?} {known:?}");
-                for replica in &known.replicas {
+                if state.isr.iter().any(well) {
+                    assert!(up(&state.leader), "{partition}: no living leader {state:?}");
+                    assert!(state.isr.contains(&state.leader), "{partition}: a leader outside of the ISR {state:?}");
+                }
+                for replica in known.replicas.iter().filter(|id| well(id)) {
                     let told = world.receivers[&replica.0].hosted.get(&partition);
                     let wanted = (state.leader.0, state.leader_epoch.0);
                     assert_eq!(told, Some(&wanted), "what {replica} was told of {partition}");
