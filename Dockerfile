@@ -4,6 +4,7 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY build build
 COPY schema schema
+COPY zk-schema zk-schema
 COPY src src
 RUN cargo build --release --locked --bin barnabas
 
