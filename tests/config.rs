@@ -319,42 +319,7 @@ fn sources(directory: &std::path::Path, found: &mut Vec<String>) {
 #[test]
 fn a_key_is_honoured_if_and_only_if_something_reads_it() {
     /// Honoured keys whose readers are still to be written.
-    const PENDING: &[&str] = &[
-        "auto.create.topics.enable",
-        "auto.leader.rebalance.enable",
-        "broker.id.generation.enable",
-        "broker.rack",
-        "controlled.shutdown.enable",
-        "controlled.shutdown.max.retries",
-        "controlled.shutdown.retry.backoff.ms",
-        "controller.socket.timeout.ms",
-        "default.replication.factor",
-        "delete.topic.enable",
-        "group.initial.rebalance.delay.ms",
-        "group.max.session.timeout.ms",
-        "group.max.size",
-        "group.min.session.timeout.ms",
-        "leader.imbalance.check.interval.seconds",
-        "leader.imbalance.per.broker.percentage",
-        "log.flush.offset.checkpoint.interval.ms",
-        "log.flush.start.offset.checkpoint.interval.ms",
-        "num.io.threads",
-        "num.partitions",
-        "num.recovery.threads.per.data.dir",
-        "offset.metadata.max.bytes",
-        "offsets.commit.required.acks",
-        "offsets.commit.timeout.ms",
-        "offsets.load.buffer.size",
-        "offsets.topic.num.partitions",
-        "offsets.topic.replication.factor",
-        "offsets.topic.segment.bytes",
-        "producer.id.expiration.check.interval.ms",
-        "producer.id.expiration.ms",
-        "request.timeout.ms",
-        "reserved.broker.max.id",
-        "zookeeper.max.in.flight.requests",
-        "zookeeper.session.timeout.ms",
-    ];
+    const PENDING: &[&str] = &[];
     /// Read through methods of `Settings` or `LogConfig`, or by the checks.
     const DERIVED: &[&str] = &[
         "advertised.listeners",

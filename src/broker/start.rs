@@ -135,7 +135,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
             controller_id: id,
         },
         clock,
-        observer: Arc::new(driver::Unobserved),
+        observer: Arc::new(super::metrics::ControllerTimers::new(&metrics)),
     });
 
     let broker = Arc::new(Broker {
@@ -153,6 +153,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         producer_ids,
         metrics,
     });
+    super::metrics::show(&broker);
     server.serve(Dispatcher::new(broker.clone(), crate::api::OFFERED), &broker.metrics);
 
     let watch = ConfigWatch::start(zk, config_handler(settings.clone(), logs.clone())).await?;

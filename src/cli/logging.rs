@@ -23,10 +23,13 @@ pub enum Format {
 /// Environment variable with the filter, as `info,barnabas::controller=trace`.
 pub const FILTER_VARIABLE: &str = "BARNABAS_LOG";
 
+/// Without that variable. The ZooKeeper client tells every step of its own; what matters of it we say ourselves.
+const DEFAULT_FILTER: &str = "info,zookeeper_client=warn";
+
 /// Sends the events of this process to standard output. A bad filter is an error with its reason.
 pub fn start(format: Format) -> anyhow::Result<()> {
     let text = std::env::var(FILTER_VARIABLE).unwrap_or_default();
-    let text = if text.trim().is_empty() { "info".to_owned() } else { text };
+    let text = if text.trim().is_empty() { DEFAULT_FILTER.to_owned() } else { text };
     let filter = EnvFilter::try_new(&text).map_err(|error| anyhow::anyhow!("{FILTER_VARIABLE}={text}: {error}"))?;
     let builder = subscriber().with_env_filter(filter).with_writer(std::io::stdout);
     let started = match format {

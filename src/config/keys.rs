@@ -217,7 +217,7 @@ keys! {
     METRICS_SAMPLE_WINDOW_MS: i64 = "metrics.sample.window.ms", Long, "30000", AtLeast(1), Low, ReadOnly, Ignored, "sample window";
     MIN_INSYNC_REPLICAS: i32 = "min.insync.replicas", Int, "1", AtLeast(1), High, ClusterWide, Honoured, "needed for acks=all";
     NODE_ID: i32 = "node.id", Int, "-1", Any, High, ReadOnly, Honoured, "same as broker.id";
-    NUM_IO_THREADS: i32 = "num.io.threads", Int, "8", AtLeast(1), High, ClusterWide, Honoured, "request handler threads";
+    NUM_IO_THREADS: i32 = "num.io.threads", Int, "8", AtLeast(1), High, ClusterWide, Ignored, "request handler threads";
     NUM_NETWORK_THREADS: i32 = "num.network.threads", Int, "3", AtLeast(1), High, ClusterWide, Honoured, "network threads per listener";
     NUM_PARTITIONS: i32 = "num.partitions", Int, "1", AtLeast(1), Medium, ReadOnly, Honoured, "default partition count";
     NUM_RECOVERY_THREADS_PER_DATA_DIR: i32 = "num.recovery.threads.per.data.dir", Int, "1", AtLeast(1), High, ClusterWide, Honoured, "log load/flush threads";
