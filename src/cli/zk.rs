@@ -7,7 +7,7 @@ use crate::zk::schema::{Schema, Tree, check_tree, read_tree};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Print the znodes with what they mean
+    /// Print the znodes, and mark those that do not read
     Inspect {
         #[command(flatten)]
         ensemble: Ensemble,
@@ -85,13 +85,14 @@ fn describe<'a>(schema: &Schema, tree: &'a Tree) -> Vec<(&'a str, String)> {
             line.push_str(&format!("  ephemeral of {:#x}", node.ephemeral_owner));
         }
         let data = node.data.as_deref().unwrap_or_default();
-        let content = match schema.find(path) {
-            Some(entry) => entry.content.read(data).unwrap_or_else(|error| format!("?? {error}")),
-            None => format!("?? no znode of Kafka: {}", String::from_utf8_lossy(data)),
-        };
-        if !content.is_empty() {
+        match schema.find(path).map(|entry| entry.content.check(data)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => line.push_str(&format!("  ?? {error}")),
+            None => line.push_str("  ?? no znode of Kafka"),
+        }
+        if !data.is_empty() {
             line.push_str("  ");
-            line.push_str(&content);
+            line.push_str(&String::from_utf8_lossy(data));
         }
         (path.as_str(), line)
     };
@@ -123,7 +124,7 @@ mod tests {
             [
                 "/brokers",
                 "/controller_epoch  v3  ephemeral of 0xff  7",
-                "/x  v3  ephemeral of 0xff  ?? no znode of Kafka: y"
+                "/x  v3  ephemeral of 0xff  ?? no znode of Kafka  y"
             ]
         );
     }

@@ -13,7 +13,7 @@
 //! - A node without data cannot be written: the crate sends an empty text for `None`. Reading gives `None` for both.
 //!
 //! A task owns the session; [`Client`] is a handle to it. Order of events and answers: an event is delivered before the
-//! answer to any request that the server answered later.
+//! answer to any request that the server answered later (servers from 3.6 on).
 
 mod actor;
 pub mod calls;

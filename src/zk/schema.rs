@@ -126,36 +126,38 @@ const CONTENTS: [(&str, Content); 20] = [
 ];
 
 impl Content {
-    /// Reads data of this kind; the text names what was read, for people.
-    pub fn read(self, data: &[u8]) -> Result<String, DataError> {
-        fn show<T: Data + fmt::Debug>(data: &[u8]) -> Result<String, DataError> {
-            T::decode(data).map(|value| format!("{value:?}"))
+    /// Does data of this kind read?
+    pub fn check(self, data: &[u8]) -> Result<(), DataError> {
+        fn reads<T: Data>(data: &[u8]) -> Result<(), DataError> {
+            T::decode(data).map(drop)
         }
-        let text = || String::from_utf8_lossy(data).into_owned();
-        let bad = |what| DataError::Field { what, field: "data", value: text() };
+        let bad = |what| DataError::Field { what, field: "data", value: String::from_utf8_lossy(data).into_owned() };
         match self {
-            Self::None if data.is_empty() => Ok(String::new()),
+            Self::Any => Ok(()),
+            Self::None if data.is_empty() => Ok(()),
             Self::None => Err(bad("a znode without data")),
-            Self::Any => Ok(text()),
-            Self::Number => text().parse::<i64>().map(|n| n.to_string()).map_err(|_| bad("a number")),
-            Self::Broker => show::<BrokerRegistration>(data),
-            Self::ClusterId => show::<ClusterId>(data),
-            Self::Controller => show::<Controller>(data),
-            Self::Feature => show::<FeatureNode>(data),
-            Self::Topic => show::<TopicAssignment>(data),
-            Self::State => show::<PartitionState>(data),
+            Self::Number => {
+                let number = std::str::from_utf8(data).ok().and_then(|text| text.parse::<i64>().ok());
+                number.map(drop).ok_or_else(|| bad("a number"))
+            }
+            Self::Broker => reads::<BrokerRegistration>(data),
+            Self::ClusterId => reads::<ClusterId>(data),
+            Self::Controller => reads::<Controller>(data),
+            Self::Feature => reads::<FeatureNode>(data),
+            Self::Topic => reads::<TopicAssignment>(data),
+            Self::State => reads::<PartitionState>(data),
             Self::Config if data.is_empty() => Err(bad("a configuration")),
-            Self::Config | Self::ConfigOrNone => show::<EntityConfig>(data),
-            Self::ConfigChange => show::<ConfigChange>(data),
-            Self::ProducerIds if data.is_empty() => Ok(String::new()),
-            Self::ProducerIds => show::<ProducerIdBlock>(data),
-            Self::Reassignment => show::<Reassignment>(data),
-            Self::Election => show::<ElectionRequest>(data),
-            Self::IsrChange => show::<IsrChange>(data),
-            Self::LogDirEvent => show::<LogDirEvent>(data),
-            Self::Acls => show::<AclList>(data),
-            Self::AclChange => show::<AclChange>(data),
-            Self::Token => show::<DelegationToken>(data),
+            Self::Config | Self::ConfigOrNone => reads::<EntityConfig>(data),
+            Self::ConfigChange => reads::<ConfigChange>(data),
+            Self::ProducerIds if data.is_empty() => Ok(()),
+            Self::ProducerIds => reads::<ProducerIdBlock>(data),
+            Self::Reassignment => reads::<Reassignment>(data),
+            Self::Election => reads::<ElectionRequest>(data),
+            Self::IsrChange => reads::<IsrChange>(data),
+            Self::LogDirEvent => reads::<LogDirEvent>(data),
+            Self::Acls => reads::<AclList>(data),
+            Self::AclChange => reads::<AclChange>(data),
+            Self::Token => reads::<DelegationToken>(data),
         }
     }
 }
@@ -305,7 +307,7 @@ impl Schema {
             (false, true) => find("should be persistent".into()),
             _ => {}
         }
-        if let Err(error) = entry.content.read(node.data.as_deref().unwrap_or_default()) {
+        if let Err(error) = entry.content.check(node.data.as_deref().unwrap_or_default()) {
             find(error.to_string());
         }
         if let Some(problem) = acl_problem(entry.acl, &node.acl) {
