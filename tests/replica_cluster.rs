@@ -5,10 +5,12 @@ mod replica_support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use barnabas::api;
 use barnabas::error::ErrorCode;
 use barnabas::ids::{LeaderEpoch, Offset};
+use barnabas::metrics::Metrics;
 use barnabas::replica::Versions;
-use barnabas::wire::messages::stop_replica;
+use barnabas::wire::messages::{list_offsets, offset_for_leader_epoch, stop_replica};
 use replica_support::*;
 
 const BOTH: State<'static> = State { leader: 1, epoch: 0, version: 0, isr: &[1, 2], replicas: &[1, 2] };
@@ -255,8 +257,7 @@ async fn requests_of_old_controllers_and_old_lives_change_nothing() {
 
     let stop = |controller_epoch, leader_epoch, delete_partition| {
         let state = stop_replica::StopReplicaPartitionState { partition_index: 0, leader_epoch, delete_partition };
-        let topic =
-            stop_replica::StopReplicaTopicState { topic_name: TOPIC.into(), partition_states: vec![state] };
+        let topic = stop_replica::StopReplicaTopicState { topic_name: TOPIC.into(), partition_states: vec![state] };
         let request = stop_replica::Request { controller_epoch, topic_states: vec![topic], ..Default::default() };
         let response = node.manager.stop_replicas(&request);
         (response.error_code, response.partition_errors.first().map(|error| error.error_code))
@@ -266,4 +267,72 @@ async fn requests_of_old_controllers_and_old_lives_change_nothing() {
     assert_eq!(stop(1, -2, true), (0, Some(0)));
     assert_eq!(node.manager.partition(TOPIC, 0).err(), Some(ErrorCode::NotLeaderOrFollower));
     assert!(node.logs.all().is_empty());
+}
+
+#[tokio::test]
+async fn offsets_by_timestamp_and_by_epoch() {
+    let cluster = Cluster::new(&[1, 2], 1);
+    cluster.node(2).cut.store(true, Ordering::SeqCst);
+    cluster.announce(State { epoch: 4, ..ALONE });
+    let node = cluster.node(1);
+    for n in 0..3 {
+        node.produce(1, &format!("{n}")).await;
+    }
+    cluster.announce(State { epoch: 6, version: 1, isr: &[1, 2], ..ALONE });
+    node.produce(1, "not committed").await;
+
+    let list = |version, replica_id, timestamp| {
+        let partition = list_offsets::ListOffsetsPartition { timestamp, ..Default::default() };
+        let topic = list_offsets::ListOffsetsTopic { name: TOPIC.into(), partitions: vec![partition] };
+        let request = list_offsets::Request { replica_id, topics: vec![topic], ..Default::default() };
+        let context = context::<list_offsets::Request>(version);
+        let answer = api::list_offsets::serve(&node.manager, &context, request).topics.remove(0).partitions.remove(0);
+        (answer.error_code, answer.offset, answer.timestamp, answer.leader_epoch)
+    };
+    assert_eq!(list(9, -1, -1), (0, 3, -1, 6), "latest: the high watermark");
+    assert_eq!(list(9, 2, -1), (0, 4, -1, 6), "to a replica the log's end");
+    assert_eq!(list(9, -1, -2), (0, 0, -1, 4));
+    assert_eq!(list(9, -1, -3), (0, 0, 1, 4), "the first of the largest timestamp");
+    assert_eq!(list(9, -1, -4), (0, 0, -1, 4));
+    assert_eq!(list(9, -1, -5), (0, -1, -1, -1));
+    assert_eq!(list(9, -1, 1), (0, 0, 1, 4));
+    assert_eq!(list(9, -1, 2), (0, -1, -1, -1), "no record is that late");
+    for (version, timestamp) in [(6, -3), (7, -4), (8, -5), (9, -6)] {
+        assert_eq!(list(version, -1, timestamp).0, ErrorCode::UnsupportedVersion.code(), "v{version} {timestamp}");
+    }
+
+    let ended = |current_leader_epoch, leader_epoch| {
+        let partition =
+            offset_for_leader_epoch::OffsetForLeaderPartition { partition: 0, current_leader_epoch, leader_epoch };
+        let topic = offset_for_leader_epoch::OffsetForLeaderTopic { topic: TOPIC.into(), partitions: vec![partition] };
+        let request = offset_for_leader_epoch::Request { replica_id: 2, topics: vec![topic] };
+        let answer = api::offset_for_leader_epoch::serve(&node.manager, request).topics.remove(0).partitions.remove(0);
+        (answer.error_code, answer.leader_epoch, answer.end_offset)
+    };
+    assert_eq!(ended(6, 6), (0, 6, 4));
+    assert_eq!(ended(6, 5), (0, 4, 3), "the largest epoch below");
+    assert_eq!(ended(6, 4), (0, 4, 3));
+    assert_eq!(ended(6, 9), (0, -1, -1));
+    assert_eq!(ended(5, 4).0, ErrorCode::FencedLeaderEpoch.code());
+    assert_eq!(ended(7, 4).0, ErrorCode::UnknownLeaderEpoch.code());
+}
+
+#[tokio::test]
+async fn metrics_show_the_partitions() {
+    let cluster = Cluster::new(&[1, 2], 1);
+    cluster.node(2).cut.store(true, Ordering::SeqCst);
+    cluster.announce(ALONE);
+    cluster.node(1).produce(1, "a").await;
+    let metrics = Metrics::default();
+    barnabas::replica::metrics::register(&metrics, &cluster.node(1).manager);
+    let page = metrics.render();
+    for line in [
+        "kafka_server_replicamanager_leadercount 1",
+        "kafka_server_replicamanager_underreplicatedpartitions 1",
+        "kafka_cluster_partition_insyncreplicascount{topic=\"t\",partition=\"0\"} 1",
+        "kafka_log_log_logendoffset{topic=\"t\",partition=\"0\"} 1",
+        "kafka_server_brokertopicmetrics_messagesin_total{topic=\"t\"} 1",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line} in\n{page}");
+    }
 }

@@ -62,11 +62,8 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -
         .zip(&context.partitions)
         .filter_map(|(name, (key, asked))| Some(target(replicas, name.as_ref().ok()?, key, *asked, version)))
         .collect();
-    let mut reads = if targets.is_empty() {
-        Vec::new().into_iter()
-    } else {
-        replicas.fetch(params, &targets).await.into_iter()
-    };
+    let mut reads =
+        if targets.is_empty() { Vec::new().into_iter() } else { replicas.fetch(params, &targets).await.into_iter() };
     drop(targets);
     let mut answers: Vec<PartitionData> = Vec::with_capacity(resolved.len());
     for (name, (key, _)) in resolved.iter().zip(&context.partitions) {
@@ -82,8 +79,7 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -
     let answered: Vec<Answered> = answers.iter().map(session_view).collect();
     let keys: Vec<Key> = context.partitions.iter().map(|(key, _)| key.clone()).collect();
     let now = replicas.env().now_ms();
-    let Finished { session_id, error, include } =
-        context.finish(sessions, &answered, now, &mut || replicas.random());
+    let Finished { session_id, error, include } = context.finish(sessions, &answered, now, &mut || replicas.random());
 
     let mut response = Response { session_id, error_code: error.code(), ..Default::default() };
     let mut hints = LeaderHints::default();

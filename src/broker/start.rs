@@ -113,6 +113,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let group_log = Arc::new(GroupLog(replicas.clone()));
     let groups = Coordinator::new(group_log, runtime.clone(), clock, group_config(&settings), offsets_partitions);
     replicas.set_role_listener(Arc::new(Roles(Arc::downgrade(&groups))));
+    replica::metrics::register(&metrics, &replicas);
     replicas.start(Box::new(ActiveController::new(links, id.to_string())));
 
     let producer_ids = ProducerIds::new(

@@ -9,6 +9,7 @@ use crate::log;
 use crate::time::{Clock, Millis};
 
 use super::alter_partition::IsrUpdates;
+use super::metrics::Traffic;
 use super::partition::Rules;
 
 /// Versions of the requests that a follower sends, by `inter.broker.protocol.version`.
@@ -37,6 +38,11 @@ pub struct Counters {
     /// Long polls that timed out.
     pub consumer_fetch_expires: AtomicU64,
     pub follower_fetch_expires: AtomicU64,
+    pub failed_produces: AtomicU64,
+    pub failed_fetches: AtomicU64,
+    /// Bytes copied from leaders, and given to followers.
+    pub replication_bytes_in: AtomicU64,
+    pub replication_bytes_out: AtomicU64,
 }
 
 impl Counters {
@@ -57,6 +63,8 @@ pub struct Env {
     pub lag_max_ms: Millis,
     pub isr_updates: Arc<IsrUpdates>,
     pub counters: Counters,
+    /// Of all topics together, also those that are gone.
+    pub traffic: Traffic,
 }
 
 impl Env {

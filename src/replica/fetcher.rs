@@ -349,6 +349,7 @@ impl Fetcher {
         match partition.append_as_follower(&self.env, asked.leader_epoch, asked.fetch_offset, &records, hw, start) {
             Ok(appended) => {
                 self.bytes_in.fetch_add(size as u64, Ordering::Relaxed);
+                self.env.counters.replication_bytes_in.fetch_add(size as u64, Ordering::Relaxed);
                 let mut work = self.work.lock();
                 if work.states.current(tp, asked, self.env.now_ms()).is_some() {
                     let lag = hw.0 - appended.log_end.0;

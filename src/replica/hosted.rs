@@ -21,6 +21,7 @@ use crate::time::Millis;
 use super::alter_partition::IsrChange;
 use super::env::{Counters, Env};
 use super::isr::{Accepted, Proposal, Settled};
+use super::metrics::Traffic;
 use super::partition::{BecameLeader, Committed, NewState, PartitionState, Rules, Verdict};
 use super::waits::{ProduceTicket, ProduceWait, Waits};
 
@@ -28,6 +29,7 @@ use super::waits::{ProduceTicket, ProduceWait, Waits};
 pub struct Partition {
     pub tp: TopicPartition,
     pub waits: Waits,
+    pub traffic: Traffic,
     state: Mutex<PartitionState>,
     log: Arc<LogHandle>,
     /// Stopped or deleted: whoever still holds the partition finds it not here.
@@ -87,7 +89,7 @@ impl Partition {
         let view = log.view();
         let hw = log.high_watermark().max(view.start_offset()).min(view.end_offset());
         let state = Mutex::new(PartitionState::new(me, hw));
-        Self { tp, waits: Waits::default(), state, log, stopped: AtomicBool::new(false) }
+        Self { tp, waits: Waits::default(), traffic: Traffic::default(), state, log, stopped: AtomicBool::new(false) }
     }
 
     /// Looks at the state. The closure runs under its lock: no system calls, no other locks.

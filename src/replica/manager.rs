@@ -27,6 +27,7 @@ use super::hosted::{LeaderAppendError, Partition};
 use super::hosted_map::{Hosted, HostedMap};
 use super::isr::Accepted;
 use super::links::LeaderLinks;
+use super::metrics::Traffic;
 use super::reader::{self, FetchParams, PartitionRead, Target};
 use super::waits::{ProduceTicket, ProduceWait};
 
@@ -104,6 +105,7 @@ impl Manager {
             lag_max_ms: options.lag_max_ms,
             isr_updates: Arc::new(IsrUpdates::default()),
             counters: Counters::default(),
+            traffic: Traffic::default(),
         });
         let per_leader = options.fetchers_per_leader;
         let fetchers =
@@ -227,14 +229,26 @@ impl Manager {
         origin: AppendOrigin,
         acks_all: bool,
     ) -> Result<(Arc<Partition>, AppendInfo), LeaderAppendError> {
-        let partition = self.partition(topic, partition).map_err(LeaderAppendError::NotLeader)?;
-        let info = partition.append_as_leader(&self.env, records, origin, acks_all)?;
-        Ok((partition, info))
+        let appended = self.partition(topic, partition).map_err(LeaderAppendError::NotLeader).and_then(|partition| {
+            let info = partition.append_as_leader(&self.env, records, origin, acks_all)?;
+            Ok((partition, info))
+        });
+        match &appended {
+            Ok((partition, info)) => {
+                let messages = if info.duplicate { 0 } else { info.records.max(0) as u64 };
+                partition.traffic.produced(messages, info.bytes as u64);
+                self.env.traffic.produced(messages, info.bytes as u64);
+            }
+            Err(_) => Counters::add(&self.env.counters.failed_produces),
+        }
+        appended
     }
 
     /// Serves a Fetch; the first read happens before the first await.
     pub async fn fetch(&self, params: FetchParams, targets: &[Target]) -> Vec<Result<PartitionRead, ErrorCode>> {
-        reader::fetch(&self.env, &*self.runtime, params, targets).await
+        let reads = reader::fetch(&self.env, &*self.runtime, params, targets).await;
+        reader::count(&self.env, params.reader, targets, &reads);
+        reads
     }
 
     /// A number for a session id; not a secret.

@@ -7,7 +7,7 @@
 //! - [`links`]: connections to leaders and to the controller.
 //! - [`hosted`]: a partition with its log and its waits; [`reader`], [`offsets`]: what it answers;
 //!   [`fetcher`], [`fetchers`]: how it is copied.
-//! - [`manager`]: all partitions, and what the controller may change.
+//! - [`manager`]: all partitions, and what the controller may change; [`metrics`]: what it shows of them.
 
 pub mod alter_partition;
 mod changes;
@@ -22,6 +22,7 @@ mod hosted_map;
 pub mod isr;
 pub mod links;
 pub mod manager;
+pub mod metrics;
 pub mod offsets;
 pub mod partition;
 pub mod reader;

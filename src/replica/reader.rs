@@ -5,6 +5,7 @@
 //! `Partition.fetchRecords`, `DelayedFetch`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::error::ErrorCode;
 use crate::ids::{LeaderEpoch, Offset};
@@ -250,6 +251,27 @@ pub async fn fetch(
         });
     }
     read_all(env, &params, targets, false)
+}
+
+/// Counts what a fetch was given, for the metrics.
+pub(super) fn count(env: &Env, reader: Reader, targets: &[Target], reads: &[Result<PartitionRead, ErrorCode>]) {
+    let (mut fetches, mut bytes, mut failed) = (0, 0, 0);
+    for (target, read) in targets.iter().zip(reads) {
+        let Ok(read) = read else {
+            failed += 1;
+            continue;
+        };
+        fetches += 1;
+        bytes += read.len() as u64;
+        if let (Target::Hosted(partition, _), None) = (target, reader.replica()) {
+            partition.traffic.fetched(1, read.len() as u64);
+        }
+    }
+    match reader.replica() {
+        Some(_) => _ = env.counters.replication_bytes_out.fetch_add(bytes, Ordering::Relaxed),
+        None => env.traffic.fetched(fetches, bytes),
+    }
+    env.counters.failed_fetches.fetch_add(failed, Ordering::Relaxed);
 }
 
 /// Waits until the targets together have enough bytes, or something happened that must be told at once.
