@@ -102,7 +102,9 @@ async fn start_and_show(
             "# One broker of the quickstart cluster; `barnabas server` and Kafka's own start script read it alike.\n\
              broker.id={id}\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\nzookeeper.connect={connect}\n\
              default.replication.factor=3\nmin.insync.replicas=2\noffsets.topic.num.partitions=4\n\
-             zookeeper.session.timeout.ms=6000\ngroup.initial.rebalance.delay.ms=0\n",
+             zookeeper.session.timeout.ms=6000\ngroup.initial.rebalance.delay.ms=0\n\
+             # The last broker to stop has nobody to hand over to: it need not insist.\n\
+             controlled.shutdown.max.retries=1\ncontrolled.shutdown.retry.backoff.ms=100\n",
             data.display()
         );
         std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
