@@ -21,7 +21,7 @@ def server(tmp_path_factory):
     try:
         address = process.stdout.readline().strip()
         assert address, f"the embedded ZooKeeper did not start: {log.read_text()}"
-        assert "NOT replicated, NOT durable" in log.read_text()
+        assert "neither replicated nor durable" in log.read_text()
         yield address
     finally:
         process.terminate()

@@ -34,6 +34,13 @@ pub async fn create(broker: &Arc<Broker>, name: &str) -> ErrorCode {
             (settings.get(keys::NUM_PARTITIONS), replication_factor, BTreeMap::new())
         }
     };
+    // This broker may simply not have heard of the topic yet: just started, or the controller is new. Kafka then
+    // answers 38 if it does not know enough brokers either, which clients take for final.
+    match topics::assignment(&broker.zk, name).await {
+        Ok(None) => {}
+        Ok(Some(_)) => return ErrorCode::LeaderNotAvailable,
+        Err(error) => return ErrorCode::from(&error),
+    }
     let candidates = candidates(&broker.metadata.image());
     if candidates.len() < replication_factor.max(0) as usize {
         tracing::error!(
@@ -54,8 +61,8 @@ pub async fn create(broker: &Arc<Broker>, name: &str) -> ErrorCode {
             tracing::info!(topic = name, partitions, replication_factor, "Auto creation of topic is successful");
             ErrorCode::LeaderNotAvailable
         }
-        // Somebody else was faster.
-        Err(TopicError::Exists(_)) => ErrorCode::LeaderNotAvailable,
+        // Somebody else was faster, or it is on its way out.
+        Err(TopicError::Exists(_) | TopicError::MarkedForDeletion(_)) => ErrorCode::LeaderNotAvailable,
         Err(error) => {
             tracing::warn!(topic = name, %error, "Auto creation of topic failed");
             ErrorCode::from(&error)
