@@ -94,11 +94,7 @@ async fn create(
     validate_only: bool,
 ) -> Result<(CreatableTopicResult, usize), Refusal> {
     let overrides = overrides(topic)?;
-    broker
-        .settings
-        .log_config()
-        .validate(&overrides)
-        .map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
+    broker.settings.log_config().validate(&overrides).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
     if let Some(key) = crate::config::LogConfig::refused(&overrides).first() {
         return Err((
             ErrorCode::InvalidConfig,

@@ -1,8 +1,9 @@
 //! Groups of consumers: who is a member, who leads, what is assigned, and the offsets they committed.
 //!
-//! [`machine`] decides, [`coordinator`] runs it, [`records`] is what lies in `__consumer_offsets`.
+//! [`machine`] and its half `joining` decide, [`coordinator`] runs it, [`records`] is what lies in `__consumer_offsets`.
 
 pub mod coordinator;
+mod joining;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
