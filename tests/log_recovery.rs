@@ -118,6 +118,27 @@ fn recovery_drops_the_segments_after_a_cut() {
     assert_eq!(left, ["00000000000000000000.log", "00000000000000000002.log"]);
 }
 
+/// A producer that had five requests in flight when the leader was killed sends all of them again.
+#[test]
+fn after_a_crash_or_a_truncation_all_batches_in_flight_are_known() {
+    let dir = tempdir();
+    let path = dir.path().join("t-0");
+    let mut log = open_clean(&path, &LogConfig::default());
+    (0..5).for_each(|n| _ = log.append_as_leader(&idempotent(1, 0, n, 1), &client(0, 0)).unwrap());
+    drop(log);
+    let mut log = open_killed(&path, &LogConfig::default(), 0);
+    for n in 0..5 {
+        let again = log.append_as_leader(&idempotent(1, 0, n, 1), &client(0, 0)).unwrap();
+        assert!(again.duplicate && again.first_offset == Offset(i64::from(n)), "after a crash: {n}");
+    }
+    log.truncate_to(Offset(4)).unwrap();
+    log.truncate_to(Offset(3)).unwrap();
+    for n in 0..3 {
+        assert!(log.append_as_leader(&idempotent(1, 0, n, 1), &client(0, 0)).unwrap().duplicate, "truncated: {n}");
+    }
+    assert!(!log.append_as_leader(&idempotent(1, 0, 3, 1), &client(0, 0)).unwrap().duplicate);
+}
+
 #[test]
 fn messages_of_old_formats_are_never_cut_off() {
     let dir = tempdir();

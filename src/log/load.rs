@@ -263,7 +263,7 @@ impl Loader<'_> {
         let start = log_start.max(self.segments[0].base_offset);
         let (now_ms, expiration_ms) = (self.now_ms, self.producer_expiration_ms);
         let mut producers =
-            rebuild_producers(self.path, &self.segments[..from], start.min(base), base, now_ms, expiration_ms)
+            rebuild_producers(self.path, &self.segments[..from], start.min(base), base, base, now_ms, expiration_ms)
                 .map_err(|error| self.old_format_or_io(error))?;
         for index in from..self.segments.len() {
             let segment = self.segments[index].clone();
@@ -341,7 +341,12 @@ fn load_producers(
         }
         producers.set_end(end);
     } else {
-        producers = rebuild_producers(path, segments, start, end, now_ms, expiration_ms)?;
+        // A snapshot holds one batch of a producer, memory five. After a crash a producer comes back with all that it
+        // had in flight, so the active segment is read even if recovery has just written a snapshot at its end; with
+        // the snapshot alone, as in Kafka, the retries of all but the last batch would be out of order.
+        let active_base = segments.last().map_or(start, |segment| segment.base_offset);
+        let snapshots_up_to = if clean { end } else { active_base.min(end) };
+        producers = rebuild_producers(path, segments, start, end, snapshots_up_to, now_ms, expiration_ms)?;
     }
     if end > start {
         snapshot::write(path, &producers)?;
@@ -349,16 +354,18 @@ fn load_producers(
     Ok(producers)
 }
 
-/// Producer state of the log `[start, end)`: the newest usable snapshot, then the batches after it.
+/// Producer state of the log `[start, end)`: the newest usable snapshot not above `snapshots_up_to`, then the batches
+/// after it.
 pub(super) fn rebuild_producers(
     path: &Path,
     segments: &[Arc<Segment>],
     start: i64,
     end: i64,
+    snapshots_up_to: i64,
     now_ms: i64,
     expiration_ms: i64,
 ) -> io::Result<Producers> {
-    let mut producers = match snapshot::load_newest(path, start, end, now_ms, expiration_ms)? {
+    let mut producers = match snapshot::load_newest(path, start, snapshots_up_to, now_ms, expiration_ms)? {
         Some(producers) => producers,
         None => {
             let mut empty = Producers::default();

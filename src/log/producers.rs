@@ -286,6 +286,20 @@ impl Producers {
         *self = Self { end: offset, ..Self::default() };
     }
 
+    /// Takes over what `before`, the state before a truncation, remembers of batches that are still in the log: a
+    /// snapshot tells only the last of each producer, but a retry may be of any of the last five.
+    pub fn recall(&mut self, before: &Self) {
+        for (id, producer) in &mut self.map {
+            let Some(known) = before.map.get(id).filter(|known| known.epoch == producer.epoch) else { continue };
+            let Some(first) = producer.batches.front().map(RememberedBatch::first_offset) else { continue };
+            for batch in known.batches.iter().rev().filter(|batch| batch.last_offset < first) {
+                if producer.batches.len() < REMEMBERED_BATCHES {
+                    producer.batches.push_front(*batch);
+                }
+            }
+        }
+    }
+
     /// The entries of a snapshot file, by producer id. Only the newest batch of each is kept in it.
     pub fn to_snapshot(&self) -> Vec<SnapshotEntry> {
         let mut entries: Vec<_> = self

@@ -61,14 +61,17 @@ impl Log {
 
     fn rebuild_producers(&mut self) -> io::Result<()> {
         let path = self.dir.path();
-        self.producers = load::rebuild_producers(
+        let mut producers = load::rebuild_producers(
             &path,
             &self.segments,
             self.start,
             self.end,
+            self.end,
             self.clock.wall_ms(),
             self.producer_expiration_ms,
         )?;
+        producers.recall(&self.producers);
+        self.producers = producers;
         snapshot::write(&path, &self.producers)?;
         self.unstable = self.producers.unstable();
         Ok(())
