@@ -8,6 +8,7 @@
 
 pub mod allocate_producer_ids;
 pub mod alter_partition;
+pub mod alter_partition_reassignments;
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
@@ -18,6 +19,7 @@ pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod elect_leaders;
 pub mod envelope;
 pub mod fetch;
 pub mod find_coordinator;
@@ -29,6 +31,7 @@ pub mod leader_and_isr;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_fetch;
@@ -113,6 +116,9 @@ apis! {
     api_versions             => api_versions::handle,              0..=4,    one_phase;
     sasl_authenticate        => sasl_authenticate::handle,         0..=2,    one_phase;
     init_producer_id         => init_producer_id::handle,          0..=5,    one_phase;
+    elect_leaders            => elect_leaders::handle,             0..=2,    one_phase;
+    alter_partition_reassignments => alter_partition_reassignments::handle, 0..=0, one_phase;
+    list_partition_reassignments => list_partition_reassignments::handle, 0..=0, one_phase;
     alter_partition          => alter_partition::handle,           0..=3,    one_phase;
     envelope                 => envelope::handle,                  0..=0,    one_phase;
     describe_cluster         => describe_cluster::handle,          0..=1,    one_phase;
