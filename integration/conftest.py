@@ -22,5 +22,5 @@ def kinds(request):
 @pytest.fixture(scope="session")
 def cluster(kinds):
     """Three brokers beside a real three-node ZooKeeper ensemble, shared by the tests that break nothing."""
-    with Cluster(kinds, zookeepers=3, settings={"min.insync.replicas": 2}) as cluster:
+    with Cluster(kinds, zookeepers=3, settings={"min.insync.replicas": 2, "barnabas.metrics.listener": ":0"}) as cluster:
         yield cluster

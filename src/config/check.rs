@@ -111,10 +111,14 @@ fn listeners(settings: &Settings, demand: &mut impl FnMut(bool, &str)) {
         !advertised.is_empty(),
         "There must be at least one broker advertised listener. Perhaps all listeners appear in controller.listener.names?",
     );
+    let chosen_by = match settings.get(keys::INTER_BROKER_LISTENER_NAME) {
+        Some(_) => keys::INTER_BROKER_LISTENER_NAME.name(),
+        None => keys::SECURITY_INTER_BROKER_PROTOCOL.name(),
+    };
     demand(
         advertised.contains(&settings.inter_broker_listener_name().to_owned()),
         &format!(
-            "inter.broker.listener.name must be a listener name defined in advertised.listeners. The valid options based on \
+            "{chosen_by} must be a listener name defined in advertised.listeners. The valid options based on \
              currently configured listeners are {}; it is {}",
             advertised.join(","),
             settings.inter_broker_listener_name()

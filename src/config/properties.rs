@@ -31,7 +31,7 @@ impl fmt::Display for Origin {
 /// Why properties could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PropertiesError {
-    #[error("{path}: {error}")]
+    #[error("{path}: {error}. Give the path of a server.properties that this user may read")]
     Io { path: PathBuf, error: std::io::Error },
     #[error("{origin}: malformed \\uXXXX: four hexadecimal digits must follow \\u")]
     Unicode { origin: Origin },

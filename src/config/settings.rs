@@ -64,10 +64,11 @@ impl Settings {
 
     fn build(mut given: Properties, dynamic: DynamicConfig) -> Result<Settings, ConfigErrors> {
         // Two names of one thing; the newer one was made for KRaft.
+        let mut copied = None;
         for (name, other) in [("broker.id", "node.id"), ("node.id", "broker.id")] {
-            if let Some(value) = given.get(other) {
-                let value = value.clone();
-                given.entry(name.to_owned()).or_insert(value);
+            if let (Some(value), None) = (given.get(other).cloned(), given.get(name)) {
+                given.insert(name.to_owned(), value);
+                copied = Some(name);
             }
         }
         let mut errors = Vec::new();
@@ -80,6 +81,8 @@ impl Settings {
                         values[index] = value;
                     }
                 }
+                // Said of the name that was written.
+                Err(_) if copied == Some(name) => {}
                 // The message names the key as it was written, with its listener, and shows no secret.
                 Err(InvalidConfig::Value { value, reason, .. }) => {
                     let shown = if key.sensitive() { "[hidden]" } else { &value };

@@ -37,11 +37,15 @@ pub async fn run(ports: &[u16], topic: &str, mut check: impl FnMut() -> anyhow::
     let port_of: BTreeMap<i32, u16> = seen.brokers.iter().map(|b| (b.node_id, b.port as u16)).collect();
     create_topic(port_of[&seen.controller_id], topic, ports.len() as i16).await?;
 
-    let led = |answer: &metadata::Response| {
+    // A topic that an earlier cluster has left in ZooKeeper has only its last leader in sync at first.
+    let ready = |answer: &metadata::Response| {
         answer.topics.iter().all(|t| t.error_code == 0 && t.partitions.len() == PARTITIONS as usize)
-            && answer.topics.iter().flat_map(|t| &t.partitions).all(|p| p.leader_id >= 0)
+            && (answer.topics.iter().flat_map(|t| &t.partitions))
+                .all(|p| p.leader_id >= 0 && p.isr_nodes.len() == ports.len())
     };
-    let seen = ask_until(ports[0], &[topic], &mut check, led).await.context("waiting for leaders of the topic")?;
+    let seen = ask_until(ports[0], &[topic], &mut check, ready)
+        .await
+        .context("waiting until every replica of the topic is in sync")?;
     let topic_id = seen.topics[0].topic_id;
     let leaders: BTreeMap<i32, i32> =
         seen.topics[0].partitions.iter().map(|p| (p.partition_index, p.leader_id)).collect();
