@@ -11,6 +11,24 @@ use crate::ids::TopicPartition;
 use crate::metrics::names::*;
 use crate::metrics::{Counter, Metrics, Samples};
 use crate::time::Millis;
+use crate::zk::remote::State as SessionState;
+
+/// Where the broker is in its life; the numbers are those of Kafka's `BrokerState`.
+#[derive(Clone, Copy)]
+pub(super) enum Stage {
+    NotRunning = 0,
+    Starting = 1,
+    /// Logs are loaded, and recovered if need be.
+    Recovery = 2,
+    Running = 3,
+    PendingControlledShutdown = 6,
+    ShuttingDown = 7,
+}
+
+/// Shows the stage that the broker has come to.
+pub(super) fn stage(metrics: &Metrics, stage: Stage) {
+    metrics.gauge(&KAFKA_SERVER_BROKER_STATE, &[]).set(stage as i64);
+}
 
 /// Shows the broker from now on. The metrics do not keep it alive.
 pub(super) fn show(broker: &Arc<Broker>) {
@@ -18,9 +36,8 @@ pub(super) fn show(broker: &Arc<Broker>) {
     let metrics = broker.upgrade().map(|broker| broker.metrics.clone()).unwrap_or_default();
     metrics.source(move |samples| {
         if let Some(broker) = broker.upgrade() {
-            replicas(&broker, samples);
-            partitions(&broker, samples);
-            logs(&broker, samples);
+            log_dirs(&broker, samples);
+            zookeeper(&broker, samples);
             controller(&broker, samples);
             groups(&broker, samples);
             samples.add(&KAFKA_SERVER_YAMMER_METRICS_COUNT, &[], samples.len() as f64);
@@ -28,79 +45,23 @@ pub(super) fn show(broker: &Arc<Broker>) {
     });
 }
 
-fn replicas(broker: &Broker, samples: &mut Samples) {
-    let counts = broker.replicas.counts();
-    let counters = &broker.replicas.env().counters;
-    let fetchers = broker.replicas.fetchers();
-    let (sessions, cached) = broker.replicas.sessions.sizes();
-    for (metric, value) in [
-        (&REPLICA_MANAGER_PARTITION_COUNT, counts.partitions),
-        (&REPLICA_MANAGER_LEADER_COUNT, counts.leaders),
-        (&REPLICA_MANAGER_OFFLINE_REPLICA_COUNT, counts.offline),
-        (&REPLICA_MANAGER_UNDER_REPLICATED_PARTITIONS, counts.under_replicated),
-        (&REPLICA_MANAGER_UNDER_MIN_ISR_PARTITION_COUNT, counts.under_min_isr),
-        (&REPLICA_MANAGER_AT_MIN_ISR_PARTITION_COUNT, counts.at_min_isr),
-        (&REPLICA_MANAGER_REASSIGNING_PARTITIONS, counts.reassigning),
-        (&FETCH_SESSION_CACHE_NUM_INCREMENTAL_FETCH_SESSIONS, sessions),
-        (&FETCH_SESSION_CACHE_NUM_INCREMENTAL_FETCH_PARTITIONS_CACHED, cached),
+/// Of ZooKeeper's session. It is never read-only, and nobody logs in by SASL.
+fn zookeeper(broker: &Broker, samples: &mut Samples) {
+    let counts = broker.zk.counts();
+    for (metric, count) in [
+        (&SESSION_EXPIRE_LISTENER_ZOO_KEEPER_DISCONNECTS_PER_SEC, counts.disconnects.load(Relaxed)),
+        (&SESSION_EXPIRE_LISTENER_ZOO_KEEPER_SYNC_CONNECTS_PER_SEC, counts.connects.load(Relaxed)),
+        (&SESSION_EXPIRE_LISTENER_ZOO_KEEPER_EXPIRES_PER_SEC, counts.expires.load(Relaxed)),
+        (&SESSION_EXPIRE_LISTENER_ZOO_KEEPER_AUTH_FAILURES_PER_SEC, counts.auth_failures.load(Relaxed)),
+        (&SESSION_EXPIRE_LISTENER_ZOO_KEEPER_READ_ONLY_CONNECTS_PER_SEC, 0),
+        (&SESSION_EXPIRE_LISTENER_ZOO_KEEPER_SASL_AUTHENTICATIONS_PER_SEC, 0),
+        (&SESSION_EXPIRE_LISTENER_SESSION_STATE, u64::from(broker.zk.state() == SessionState::Connected)),
     ] {
-        samples.add(metric, &[], value as f64);
-    }
-    for (metric, counter) in [
-        (&REPLICA_MANAGER_ISR_EXPANDS_PER_SEC, &counters.isr_expands),
-        (&REPLICA_MANAGER_ISR_SHRINKS_PER_SEC, &counters.isr_shrinks),
-        (&REPLICA_MANAGER_FAILED_ISR_UPDATES_PER_SEC, &counters.failed_isr_updates),
-    ] {
-        samples.add(metric, &[], counter.load(Relaxed) as f64);
-    }
-    for (kind, counter) in
-        [("consumer", &counters.consumer_fetch_expires), ("follower", &counters.follower_fetch_expires)]
-    {
-        samples.add(&DELAYED_FETCH_METRICS_EXPIRES_PER_SEC, &[kind], counter.load(Relaxed) as f64);
-    }
-    for (kind, waiting) in [("Produce", counts.waiting_produce), ("Fetch", counts.waiting_fetch)] {
-        samples.add(&DELAYED_OPERATION_PURGATORY_PURGATORY_SIZE, &[kind], waiting as f64);
-    }
-    samples.add(&REPLICA_FETCHER_MANAGER_MAX_LAG, &["Replica"], fetchers.max_lag() as f64);
-    samples.add(&REPLICA_FETCHER_MANAGER_FAILED_PARTITIONS_COUNT, &["Replica"], fetchers.failed_count() as f64);
-}
-
-/// The series of each partition that is led here.
-fn partitions(broker: &Broker, samples: &mut Samples) {
-    for partition in broker.replicas.partitions() {
-        let min_isr = partition.min_insync_replicas();
-        let number = partition.tp.partition.to_string();
-        let labels = [&*partition.tp.topic, number.as_str()];
-        partition.with_state(|state| {
-            let leads = state.is_leader();
-            let of_leader = |count: usize| if leads { count as f64 } else { 0.0 };
-            samples.add(&PARTITION_IN_SYNC_REPLICAS_COUNT, &labels, of_leader(state.isr().members().len()));
-            samples.add(&PARTITION_REPLICAS_COUNT, &labels, of_leader(state.assignment().replicas.len()));
-            let flags = [
-                (&PARTITION_UNDER_REPLICATED, state.is_under_replicated()),
-                (&PARTITION_UNDER_MIN_ISR, leads && state.is_under_min_isr(min_isr)),
-                (&PARTITION_AT_MIN_ISR, state.is_at_min_isr(min_isr)),
-            ];
-            for (metric, flag) in flags {
-                samples.add(metric, &labels, f64::from(u8::from(flag)));
-            }
-        });
-        let log = partition.log();
-        let lag = log.high_watermark().0 - log.last_stable_offset().0;
-        samples.add(&PARTITION_LAST_STABLE_OFFSET_LAG, &labels, lag as f64);
+        samples.add(metric, &[], count as f64);
     }
 }
 
-fn logs(broker: &Broker, samples: &mut Samples) {
-    for log in broker.logs.all() {
-        let tp = log.topic_partition();
-        let number = tp.partition.to_string();
-        let (labels, view) = ([&*tp.topic, number.as_str()], log.view());
-        samples.add(&LOG_LOG_START_OFFSET, &labels, view.start_offset().0 as f64);
-        samples.add(&LOG_LOG_END_OFFSET, &labels, view.end_offset().0 as f64);
-        samples.add(&LOG_NUM_LOG_SEGMENTS, &labels, view.segment_count() as f64);
-        samples.add(&LOG_SIZE, &labels, view.size() as f64);
-    }
+fn log_dirs(broker: &Broker, samples: &mut Samples) {
     let dirs = broker.logs.dirs();
     for dir in &dirs {
         let offline = f64::from(u8::from(dir.offline));
@@ -197,5 +158,19 @@ impl Observer for ControllerTimers {
 
     fn unclean_election(&self, _partition: &TopicPartition) {
         self.unclean.increment();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stage_is_shown() {
+        let metrics = Metrics::default();
+        stage(&metrics, Stage::Starting);
+        stage(&metrics, Stage::Running);
+        let page = metrics.render();
+        assert!(page.contains("kafka_server_kafkaserver_brokerstate 3"), "{page}");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Broker;
 use super::group_log::{GroupLog, Roles};
+use super::metrics::{Stage, stage};
 use crate::api::Dispatcher;
 use crate::cluster::metadata::MetadataCache;
 use crate::cluster::registration::{self, Registrar, RegistrationError};
@@ -72,6 +73,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let settings = Arc::new(settings);
     let clock = Clock;
     let protocol = protocol_version(&settings)?;
+    stage(&metrics, Stage::Starting);
 
     let zk = connect(&settings).await?;
     registration::create_persistent_paths(&zk).await?;
@@ -81,6 +83,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
 
     let config_events = zk.subscribe();
     let topic_configs = topic_configs(&settings, &zk).await?;
+    stage(&metrics, Stage::Recovery);
     let logs = load_logs(&settings, id, &cluster_id, topic_configs).await?;
     let offsets_partitions = match topics::assignment(&zk, CONSUMER_OFFSETS).await? {
         Some(topic) => topic.partitions.len() as i32,
@@ -159,6 +162,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
 
     let watch = ConfigWatch::start(zk, config_handler(settings.clone(), logs.clone())).await?;
     let tasks = vec![tokio::spawn(watch.run(config_events)), tokio::spawn(keep_house(settings, logs))];
+    stage(&broker.metrics, Stage::Running);
     tracing::info!(target: "kafka.server.KafkaServer", "[KafkaServer id={id}] started");
     Ok(Started { broker, server, tasks })
 }

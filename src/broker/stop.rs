@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::metrics::{Stage, stage};
 use super::{Broker, Started};
 use crate::config::keys;
 use crate::error::ErrorCode;
@@ -20,8 +21,10 @@ impl Started {
         let id = self.broker.id;
         tracing::info!(target: "kafka.server.KafkaServer", "[KafkaServer id={id}] shutting down");
         if self.broker.settings.get(keys::CONTROLLED_SHUTDOWN_ENABLE) {
+            stage(&self.broker.metrics, Stage::PendingControlledShutdown);
             self.broker.controlled_shutdown().await;
         }
+        stage(&self.broker.metrics, Stage::ShuttingDown);
         self.server.stop_accepting();
         self.broker.controller.shutdown().await;
         for task in &self.tasks {
@@ -34,6 +37,7 @@ impl Started {
             tracing::error!(target: "kafka.log.LogManager", %error, "The logs could not be closed; the next start recovers them");
         }
         self.broker.zk.close().await;
+        stage(&self.broker.metrics, Stage::NotRunning);
         tracing::info!(target: "kafka.server.KafkaServer", "[KafkaServer id={id}] shut down completed");
     }
 }
