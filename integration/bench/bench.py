@@ -37,11 +37,17 @@ def main():
     wanted = parts if options.what == "all" else {options.what: parts[options.what]}
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before the first run, Linux {platform.release()}")
     results = {kind: {} for kind in options.kinds}
-    for name, part in wanted.items():
-        for kind in options.kinds:
-            print(f"measuring {name}: {kind}", file=sys.stderr, flush=True)
-            results[kind] |= part(kind)
-    print_table(results)
+    try:
+        for name, part in wanted.items():
+            measured = {}
+            for kind in options.kinds:
+                print(f"measuring {name}: {kind}", file=sys.stderr, flush=True)
+                measured[kind] = part(kind)
+            for kind in options.kinds:
+                results[kind] |= measured[kind]
+    finally:
+        # A run that fails half way does not take away what was measured before it.
+        print_table(results)
 
 
 def print_table(results):
