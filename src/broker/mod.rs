@@ -1,6 +1,7 @@
 //! The broker: everything that one process of a cluster owns, and how it comes up and goes down.
 
 mod group_log;
+mod log_dirs;
 mod metrics;
 mod start;
 mod stop;

@@ -1,13 +1,14 @@
 //! From settings to a broker that serves, in Kafka's order: ZooKeeper, identity, log dirs, registration, controller,
 //! sockets. Studied: `kafka.server.KafkaServer.startup`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Broker;
 use super::group_log::{GroupLog, Roles};
+use super::log_dirs;
 use super::metrics::{Stage, stage};
 use crate::api::Dispatcher;
 use crate::cluster::metadata::MetadataCache;
@@ -19,6 +20,7 @@ use crate::controller::versions::ProtocolVersion;
 use crate::controller::{self, channel, driver};
 use crate::group::{Coordinator, GroupConfig};
 use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TopicName, TopicPartition};
+use crate::log::OnFailure;
 use crate::log::{self, ManagerOptions};
 use crate::metrics::Metrics;
 use crate::net::client::Options as ClientOptions;
@@ -84,7 +86,8 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let config_events = zk.subscribe();
     let topic_configs = topic_configs(&settings, &zk).await?;
     stage(&metrics, Stage::Recovery);
-    let logs = load_logs(&settings, id, &cluster_id, topic_configs).await?;
+    let (on_dir_failure, dir_failures) = log_dirs::failures();
+    let logs = load_logs(&settings, id, &cluster_id, topic_configs, on_dir_failure).await?;
     let offsets_partitions = match topics::assignment(&zk, CONSUMER_OFFSETS).await? {
         Some(topic) => topic.partitions.len() as i32,
         None => settings.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),
@@ -160,8 +163,13 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     super::metrics::show(&broker);
     server.serve(Dispatcher::new(broker.clone(), crate::api::OFFERED), &broker.metrics);
 
-    let watch = ConfigWatch::start(zk, config_handler(settings.clone(), logs.clone())).await?;
-    let tasks = vec![tokio::spawn(watch.run(config_events)), tokio::spawn(keep_house(settings, logs))];
+    let handler = config_handler(settings.clone(), logs.clone(), broker.controller.clone());
+    let watch = ConfigWatch::start(zk.clone(), handler).await?;
+    let tasks = vec![
+        tokio::spawn(watch.run(config_events)),
+        tokio::spawn(log_dirs::follow(dir_failures, id, logs.clone(), broker.replicas.clone(), zk)),
+        tokio::spawn(keep_house(settings, logs)),
+    ];
     stage(&broker.metrics, Stage::Running);
     tracing::info!(target: "kafka.server.KafkaServer", "[KafkaServer id={id}] started");
     Ok(Started { broker, server, tasks })
@@ -241,7 +249,7 @@ impl Broker {
 fn log_config(
     settings: &Settings,
     topic: &str,
-    overrides: &std::collections::BTreeMap<String, String>,
+    overrides: &BTreeMap<String, String>,
 ) -> Option<LogConfig> {
     if overrides.is_empty() {
         return None;
@@ -260,10 +268,8 @@ async fn load_logs(
     broker_id: BrokerId,
     cluster_id: &str,
     topic_configs: HashMap<TopicName, Arc<LogConfig>>,
+    on_dir_failure: Arc<OnFailure>,
 ) -> Result<Arc<log::Manager>, StartError> {
-    // Set once the manager exists: when the last dir fails there is nothing left to serve.
-    let manager: Arc<OnceLock<Arc<log::Manager>>> = Arc::default();
-    let dirs = manager.clone();
     let options = ManagerOptions {
         dirs: settings.log_dirs(),
         broker_id,
@@ -272,18 +278,10 @@ async fn load_logs(
         topic_configs,
         recovery_threads_per_dir: settings.get(keys::NUM_RECOVERY_THREADS_PER_DATA_DIR).max(1) as usize,
         producer_expiration_ms: i64::from(settings.get(keys::PRODUCER_ID_EXPIRATION_MS)),
-        on_dir_failure: Arc::new(move |dir, error| {
-            tracing::error!(target: "kafka.log.LogManager", dir = %dir.display(), %error, "Stopping serving logs in this dir");
-            if dirs.get().is_some_and(|manager| manager.dirs().iter().all(|dir| dir.offline)) {
-                tracing::error!(target: "kafka.log.LogManager", "Shutdown broker because all log dirs have failed");
-                std::process::exit(1);
-            }
-        }),
+        on_dir_failure,
     };
     let loaded = tokio::task::spawn_blocking(move || log::Manager::start(options)).await;
-    let logs = loaded.expect("loading does not panic")?;
-    let _ = manager.set(logs.clone());
-    Ok(logs)
+    Ok(loaded.expect("loading does not panic")?)
 }
 
 fn broker_registration(
@@ -372,17 +370,27 @@ fn controller_options(settings: &Settings, id: BrokerId, protocol: ProtocolVersi
     }
 }
 
-/// Applies changes of topic settings to running logs.
+/// Applies changes of topic settings to running logs; the controller looks for leaders that they now allow.
 fn config_handler(
     settings: Arc<Settings>,
     logs: Arc<log::Manager>,
-) -> impl FnMut(EntityType, &str, &std::collections::BTreeMap<String, String>) + Send {
+    controller: controller::Handle,
+) -> impl FnMut(EntityType, &str, &BTreeMap<String, String>) + Send {
     move |kind, name, overrides| {
         if kind == EntityType::Topics {
             let config = log_config(&settings, name, overrides).map(Arc::new);
             logs.set_topic_config(&name.into(), config);
+            if allows_unclean_leaders(overrides) {
+                controller.unclean_election_changed(Some(name.into()), true);
+            }
         }
     }
+}
+
+/// Does the topic itself, not the broker's default, allow leaders from outside the ISR?
+fn allows_unclean_leaders(overrides: &BTreeMap<String, String>) -> bool {
+    let value = overrides.get(keys::UNCLEAN_LEADER_ELECTION_ENABLE.name());
+    value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// The log manager's regular work: checkpoints, removal of deleted files, expiry of producers.
@@ -406,5 +414,17 @@ async fn keep_house(settings: Arc<Settings>, logs: Arc<log::Manager>) {
         let logs = logs.clone();
         // An error has taken its log dir offline already.
         let _ = tokio::task::spawn_blocking(move || work(&logs)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_topic_s_own_word_allows_unclean_leaders() {
+        let overrides = |value: &str| BTreeMap::from([("unclean.leader.election.enable".into(), value.into())]);
+        assert!(allows_unclean_leaders(&overrides("true")) && allows_unclean_leaders(&overrides("TRUE")));
+        assert!(!allows_unclean_leaders(&overrides("false")) && !allows_unclean_leaders(&BTreeMap::new()));
     }
 }

@@ -32,7 +32,7 @@ mod txn_index;
 mod view;
 
 pub use self::log::{AppendInfo, LeaderAppend, Log, Shared};
-pub use dir::LogDir;
+pub use dir::{LogDir, OnFailure};
 pub use epochs::Epochs;
 pub use error::{AppendError, FollowerAppendError, OpenError, ReadError, StorageError};
 pub use handle::LogHandle;
