@@ -9,8 +9,9 @@ pub mod signal;
 pub mod zk;
 pub mod zookeeper;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 /// A broker that takes the place of Apache Kafka in a ZooKeeper-coordinated cluster
@@ -75,10 +76,19 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("barnabas: {error:#}");
+            eprintln!("barnabas: {}", explain(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes in one line; a cause that the text before it has named already is left out.
+fn explain(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 async fn zookeeper(options: ZookeeperOptions) -> anyhow::Result<()> {
@@ -86,7 +96,9 @@ async fn zookeeper(options: ZookeeperOptions) -> anyhow::Result<()> {
         "The embedded ZooKeeper keeps everything in the memory of this process: it is neither replicated nor durable. For \
          anything that matters run a real ensemble."
     );
-    Ok(zookeeper::run(options.bind, options.port, Default::default()).await?)
+    let address = SocketAddr::from((options.bind, options.port));
+    let served = zookeeper::run(options.bind, options.port, Default::default()).await;
+    served.with_context(|| format!("cannot serve on {address}"))
 }
 
 fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -109,5 +121,11 @@ mod tests {
     #[test]
     fn the_arguments_make_sense() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let inner = anyhow::anyhow!("port 1: in use").context("port 1: in use").context("cannot listen");
+        assert_eq!(super::explain(&inner), "cannot listen: port 1: in use");
     }
 }

@@ -121,7 +121,8 @@ async fn start_and_show(
     for (n, child) in children.iter().enumerate() {
         let address = match n.checked_sub(first_broker) {
             Some(broker) => &addresses[broker],
-            None => &connect,
+            // One address for each server that was started here, in this order.
+            None => connect.split(',').nth(n).unwrap_or(&connect),
         };
         println!("{:<22} {:>8}  {address}", child.name, child.pid());
     }

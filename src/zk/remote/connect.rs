@@ -101,7 +101,9 @@ impl fmt::Display for ConnectString {
 #[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
 pub enum ConnectError {
     /// Kafka's words, which scripts look for.
-    #[error("Timed out waiting for connection while in state: CONNECTING ({servers}, {timeout_ms} ms)")]
+    #[error(
+        "Timed out waiting for connection while in state: CONNECTING ({servers}, {timeout_ms} ms). Does ZooKeeper run there, and is zookeeper.connect right?"
+    )]
     TimedOut { servers: ConnectString, timeout_ms: u32 },
     #[error("Auth failed either before or while connecting to {servers}")]
     AuthFailed { servers: ConnectString },
