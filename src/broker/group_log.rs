@@ -79,5 +79,8 @@ impl RoleListener for Roles {
         for tp in partitions {
             self.resigned(tp, None);
         }
+        if let Some(groups) = self.0.upgrade() {
+            groups.partitions_deleted(partitions.to_vec());
+        }
     }
 }

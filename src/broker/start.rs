@@ -168,6 +168,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let tasks = vec![
         tokio::spawn(watch.run(config_events)),
         tokio::spawn(log_dirs::follow(dir_failures, id, logs.clone(), broker.replicas.clone(), zk)),
+        tokio::spawn(expire_offsets(settings.clone(), broker.groups.clone())),
         tokio::spawn(keep_house(settings, logs)),
     ];
     stage(&broker.metrics, Stage::Running);
@@ -354,6 +355,7 @@ fn group_config(settings: &Settings) -> GroupConfig {
         load_buffer_bytes: settings.get(keys::OFFSETS_LOAD_BUFFER_SIZE).max(1) as usize,
         commit_timeout_ms: settings.get(keys::OFFSETS_COMMIT_TIMEOUT_MS),
         commit_required_acks: settings.get(keys::OFFSETS_COMMIT_REQUIRED_ACKS),
+        offsets_retention_ms: i64::from(settings.get(keys::OFFSETS_RETENTION_MINUTES)) * 60_000,
     }
 }
 
@@ -391,6 +393,19 @@ fn config_handler(
 fn allows_unclean_leaders(overrides: &BTreeMap<String, String>) -> bool {
     let value = overrides.get(keys::UNCLEAN_LEADER_ELECTION_ENABLE.name());
     value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Removes offsets that nobody needs any more, at intervals.
+async fn expire_offsets(settings: Arc<Settings>, groups: Arc<Coordinator>) {
+    let every_ms = settings.get(keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS).max(1) as u64;
+    let mut ticks = tokio::time::interval(Duration::from_millis(every_ms));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let groups = groups.clone();
+        // A panic ends the process, and there is no other error.
+        let _ = tokio::task::spawn_blocking(move || groups.expire_offsets()).await;
+    }
 }
 
 /// The log manager's regular work: checkpoints, removal of deleted files, expiry of producers.

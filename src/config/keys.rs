@@ -227,8 +227,8 @@ keys! {
     OFFSETS_COMMIT_REQUIRED_ACKS: i16 = "offsets.commit.required.acks", Short, "-1", Any, High, ReadOnly, Honoured, "acks for commits";
     OFFSETS_COMMIT_TIMEOUT_MS: i32 = "offsets.commit.timeout.ms", Int, "5000", AtLeast(1), High, ReadOnly, Honoured, "wait for commit replication";
     OFFSETS_LOAD_BUFFER_SIZE: i32 = "offsets.load.buffer.size", Int, "5242880", AtLeast(1), High, ReadOnly, Honoured, "read step when loading groups";
-    OFFSETS_RETENTION_CHECK_INTERVAL_MS: i64 = "offsets.retention.check.interval.ms", Long, "600000", AtLeast(1), High, ReadOnly, Ignored, "offset expiry sweep";
-    OFFSETS_RETENTION_MINUTES: i32 = "offsets.retention.minutes", Int, "10080", AtLeast(1), High, ReadOnly, Ignored, "offset retention";
+    OFFSETS_RETENTION_CHECK_INTERVAL_MS: i64 = "offsets.retention.check.interval.ms", Long, "600000", AtLeast(1), High, ReadOnly, Honoured, "offset expiry sweep";
+    OFFSETS_RETENTION_MINUTES: i32 = "offsets.retention.minutes", Int, "10080", AtLeast(1), High, ReadOnly, Honoured, "offset retention";
     OFFSETS_TOPIC_COMPRESSION_CODEC: i32 = "offsets.topic.compression.codec", Int, "0", Any, High, ReadOnly, Ignored, "codec id for commit batches";
     OFFSETS_TOPIC_NUM_PARTITIONS: i32 = "offsets.topic.num.partitions", Int, "50", AtLeast(1), High, ReadOnly, Honoured, "partitions of __consumer_offsets";
     OFFSETS_TOPIC_REPLICATION_FACTOR: i16 = "offsets.topic.replication.factor", Short, "3", AtLeast(1), High, ReadOnly, Honoured, "its RF";

@@ -14,16 +14,16 @@ use parking_lot::{Mutex, RwLock};
 use super::machine::{Claim, Effect, Group, Join, Joined, State, Synced};
 use super::member::Token;
 use super::offsets::{Committed, Offsets};
-use super::records::{self, Entry};
+use super::records;
 use crate::error::ErrorCode;
 use crate::ids::{LeaderEpoch, Offset, TopicPartition, java_string_hash, kafka_abs};
-use crate::record;
 use crate::time::{Clock, Millis};
 use crate::wait::{BoxFuture, Deadline, Fill, Runtime, Signal, slot};
 
 /// The log of `__consumer_offsets`, as far as the coordinator needs it.
 pub trait OffsetsLog: Send + Sync + 'static {
-    /// Appends as leader of the partition; resolves to the base offset once `required_acks` is satisfied.
+    /// Appends as leader of the partition, before it returns; resolves to the base offset once `required_acks` is
+    /// satisfied.
     fn append(
         &self,
         partition: i32,
@@ -50,36 +50,37 @@ pub struct GroupConfig {
     pub load_buffer_bytes: usize,
     pub commit_timeout_ms: i32,
     pub commit_required_acks: i16,
+    pub offsets_retention_ms: Millis,
 }
 
 /// A group and its offsets.
-struct Held {
-    machine: Group,
-    offsets: Offsets,
+pub(super) struct Held {
+    pub machine: Group,
+    pub offsets: Offsets,
 }
 
 impl Held {
-    fn new(id: &str) -> Self {
+    pub fn new(id: &str) -> Self {
         Self { machine: Group::new(id), offsets: Offsets::default() }
     }
 }
 
 #[derive(Default)]
-struct ShardState {
-    loading: bool,
-    groups: HashMap<String, Held>,
+pub(super) struct ShardState {
+    pub loading: bool,
+    pub groups: HashMap<String, Held>,
     joins: HashMap<Token, Fill<Joined>>,
     syncs: HashMap<Token, Fill<Synced>>,
 }
 
 /// One partition of `__consumer_offsets` under this broker's lead.
-struct Shard {
-    partition: i32,
-    epoch: LeaderEpoch,
-    state: Mutex<ShardState>,
+pub(super) struct Shard {
+    pub partition: i32,
+    pub epoch: LeaderEpoch,
+    pub state: Mutex<ShardState>,
     /// A deadline may have moved.
     wake: Signal,
-    closed: AtomicBool,
+    pub closed: AtomicBool,
 }
 
 /// Answers that are ready, to be given once no lock is held, and records that have to be written.
@@ -100,12 +101,12 @@ pub struct Described {
 
 /// The coordinator of the groups whose partitions this broker leads.
 pub struct Coordinator {
-    log: Arc<dyn OffsetsLog>,
-    runtime: Arc<dyn Runtime>,
-    clock: Clock,
+    pub(super) log: Arc<dyn OffsetsLog>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) clock: Clock,
     pub config: GroupConfig,
     partition_count: AtomicI32,
-    shards: RwLock<HashMap<i32, Arc<Shard>>>,
+    pub(super) shards: RwLock<HashMap<i32, Arc<Shard>>>,
     next_token: AtomicU64,
 }
 
@@ -138,7 +139,7 @@ impl Coordinator {
         kafka_abs(java_string_hash(group)) % self.partition_count.load(Ordering::Relaxed)
     }
 
-    fn shard(&self, group: &str) -> Result<Arc<Shard>, ErrorCode> {
+    pub(super) fn shard(&self, group: &str) -> Result<Arc<Shard>, ErrorCode> {
         let shard = self.shards.read().get(&self.partition_for(group)).cloned().ok_or(ErrorCode::NotCoordinator)?;
         if shard.state.lock().loading { Err(ErrorCode::CoordinatorLoadInProgress) } else { Ok(shard) }
     }
@@ -433,80 +434,6 @@ impl Coordinator {
         }
         self.deliver(shard, outbox);
         shard.wake.set();
-    }
-
-    fn load(&self, shard: &Shard) {
-        let started = self.clock.now_ms();
-        let mut groups: HashMap<String, Held> = HashMap::new();
-        if let Err(error) = self.read_log(shard, &mut groups) {
-            tracing::error!(target: "kafka.coordinator.group", partition = shard.partition, %error,
-                "Error loading offsets from __consumer_offsets; groups of this partition start empty");
-        }
-        let count = groups.len();
-        {
-            let mut state = shard.state.lock();
-            if shard.closed.load(Ordering::Relaxed) {
-                return;
-            }
-            state.groups = groups;
-            state.loading = false;
-        }
-        tracing::info!(target: "kafka.coordinator.group", partition = shard.partition, epoch = %shard.epoch, groups = count,
-            ms = self.clock.now_ms() - started, "Finished loading offsets and group metadata from __consumer_offsets-{}", shard.partition);
-    }
-
-    fn read_log(&self, shard: &Shard, groups: &mut HashMap<String, Held>) -> Result<(), ErrorCode> {
-        let mut from = self.log.start(shard.partition)?;
-        while let Some(bytes) = self.log.read(shard.partition, from, self.config.load_buffer_bytes)? {
-            let before = from;
-            for batch in record::batches(bytes) {
-                let Ok(batch) = batch else { return Err(ErrorCode::CorruptMessage) };
-                from = Offset(batch.header.next_offset());
-                if batch.header.attributes.control() {
-                    continue;
-                }
-                let records = batch.records().map_err(|_| ErrorCode::CorruptMessage)?;
-                for record in records {
-                    let record = record.map_err(|_| ErrorCode::CorruptMessage)?;
-                    let Some(key) = record.key else { continue };
-                    match records::parse(key, record.value) {
-                        Ok(entry) => self.replay(entry, Offset(record.offset), groups),
-                        Err(error) => tracing::warn!(target: "kafka.coordinator.group", partition = shard.partition,
-                            offset = record.offset, %error, "Skipping a record that cannot be read"),
-                    }
-                }
-            }
-            if from <= before {
-                break; // A batch that does not end after its start would be read for ever.
-            }
-        }
-        groups.retain(|_, held| {
-            held.machine.protocol_type.is_some() || held.machine.size() > 0 || !held.offsets.is_empty()
-        });
-        Ok(())
-    }
-
-    fn replay(&self, entry: Entry, at: Offset, groups: &mut HashMap<String, Held>) {
-        match entry {
-            Entry::Offset { group, partition, committed } => {
-                let held = groups.entry(group).or_insert_with_key(|id| Held::new(id));
-                match committed {
-                    Some(committed) => held.offsets.apply(partition, at, committed),
-                    None => {
-                        held.offsets.remove(&partition);
-                    }
-                }
-            }
-            Entry::Group { group, value } => {
-                let machine = match &value {
-                    Some(value) => records::restore(&group, value, self.clock.now_ms()),
-                    None => Group::new(group.clone()),
-                };
-                groups.entry(group).or_insert_with_key(|id| Held::new(id)).machine = machine;
-            }
-            Entry::Unknown { version } => tracing::warn!(target: "kafka.coordinator.group", version, offset = %at,
-                "Ignoring a record of a newer group protocol"),
-        }
     }
 
     // --- Turning the machines ---

@@ -4,11 +4,13 @@
 
 pub mod coordinator;
 mod joining;
+mod load;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
 pub mod member;
 pub mod offsets;
 pub mod records;
+mod removal;
 
 pub use coordinator::{Coordinator, GroupConfig, OffsetsLog};
