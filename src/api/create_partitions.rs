@@ -118,8 +118,15 @@ fn given_assignment(
     let mut added = Assignment::new();
     for (n, assignment) in given.iter().enumerate() {
         let replicas: Vec<BrokerId> = assignment.broker_ids.iter().copied().map(BrokerId).collect();
-        if replicas.is_empty() || replicas.iter().collect::<BTreeSet<_>>().len() != replicas.len() {
-            return invalid("Duplicate brokers not allowed in replica assignment.".into());
+        let partition = has + n as i32;
+        if replicas.is_empty() {
+            return invalid(format!("Cannot have replication factor of 0 for partition id {partition}."));
+        }
+        if replicas.iter().collect::<BTreeSet<_>>().len() != replicas.len() {
+            let list = replicas.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return invalid(format!(
+                "Duplicate brokers not allowed in replica assignment: {list} for partition id {partition}."
+            ));
         }
         if let Some(dead) = replicas.iter().find(|id| !image.is_alive(**id)) {
             return invalid(format!("Unknown broker(s) in replica assignment: {dead}."));

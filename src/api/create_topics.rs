@@ -19,7 +19,7 @@ use messages::create_topics::*;
 /// A refusal: code and text.
 type Refusal = (ErrorCode, String);
 
-pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Request) -> Answer<Response> {
     if !broker.controller.is_active() {
         let topics = request.topics.iter().map(|topic| refused(topic, ErrorCode::NotController, None));
         return Answer::Reply(Response { topics: topics.collect(), ..Response::default() });
@@ -33,13 +33,10 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     let mut created: Vec<(usize, usize)> = Vec::new();
     for topic in &request.topics {
         if named[&*topic.name] > 1 {
-            // A name that is given several times is answered once.
-            if !results.iter().any(|result| result.name == topic.name) {
-                results.push(refused(topic, ErrorCode::InvalidRequest, Some("Found multiple entries for this topic.")));
-            }
+            results.push(refused(topic, ErrorCode::InvalidRequest, Some("Found multiple entries for this topic.")));
             continue;
         }
-        let result = match create(broker, topic, ctx.api_version, request.validate_only).await {
+        let result = match create(broker, topic, request.validate_only).await {
             Ok((result, partitions)) => {
                 if !request.validate_only {
                     created.push((results.len(), partitions));
@@ -65,8 +62,14 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
         let image = broker.metadata.image();
         for (at, partitions) in created {
             if timeout_ms <= 0 || !led(&results[at].name, partitions, &image) {
-                results[at].error_code = ErrorCode::RequestTimedOut.code();
-                results[at].error_message = Some("The request timed out.".into());
+                // What was made is not told, but for its id.
+                results[at] = CreatableTopicResult {
+                    name: results[at].name.clone(),
+                    topic_id: results[at].topic_id,
+                    error_code: ErrorCode::RequestTimedOut.code(),
+                    error_message: None,
+                    ..CreatableTopicResult::default()
+                };
             }
         }
     }
@@ -90,7 +93,6 @@ fn from_topic(error: TopicError) -> Refusal {
 async fn create(
     broker: &Arc<Broker>,
     topic: &CreatableTopic,
-    version: i16,
     validate_only: bool,
 ) -> Result<(CreatableTopicResult, usize), Refusal> {
     let overrides = overrides(topic)?;
@@ -105,7 +107,7 @@ async fn create(
     if broker.metadata.image().topic(&topic.name).is_some() {
         return Err(from_topic(TopicError::Exists(topic.name.to_string())));
     }
-    let assignment = assignment(broker, topic, version)?;
+    let assignment = assignment(broker, topic)?;
     topics::validate_new(&broker.zk, &topic.name, &assignment).await.map_err(from_topic)?;
     let topic_id = if validate_only { TopicId::ZERO } else { Uuid::random() };
     if !validate_only {
@@ -149,7 +151,7 @@ fn overrides(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal
     Err((ErrorCode::InvalidConfig, format!("Null value not supported for topic configs: {}", nulls.join(","))))
 }
 
-fn assignment(broker: &Broker, topic: &CreatableTopic, version: i16) -> Result<Assignment, Refusal> {
+fn assignment(broker: &Broker, topic: &CreatableTopic) -> Result<Assignment, Refusal> {
     if !topic.assignments.is_empty() {
         if topic.num_partitions != -1 || topic.replication_factor != -1 {
             let text = "Both numPartitions or replicationFactor and replicasAssignments were set. Both cannot be used at the same time.";
@@ -158,8 +160,8 @@ fn assignment(broker: &Broker, topic: &CreatableTopic, version: i16) -> Result<A
         let given = topic.assignments.iter();
         return Ok(given.map(|a| (a.partition_index, a.broker_ids.iter().copied().map(BrokerId).collect())).collect());
     }
-    // Before v4 a client has to say both numbers.
-    let or_default = |given: i32, default: i32| if given == -1 && version >= 4 { default } else { given };
+    // Clients may leave out the numbers from v4 on; the broker does not look at the version.
+    let or_default = |given: i32, default: i32| if given == -1 { default } else { given };
     let partitions = or_default(topic.num_partitions, broker.settings.get(keys::NUM_PARTITIONS));
     let replication_factor =
         or_default(i32::from(topic.replication_factor), broker.settings.get(keys::DEFAULT_REPLICATION_FACTOR));

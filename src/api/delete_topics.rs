@@ -39,6 +39,11 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
             Some(name) => image.topic(name),
             None => image.topic_by_id(id),
         };
+        if name.is_none() && id.is_zero() {
+            // Kafka takes the missing name for one that the client may not see.
+            responses.push(answer(None, id, ErrorCode::TopicAuthorizationFailed, ctx));
+            continue;
+        }
         let missing = if name.is_some() { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::UnknownTopicId };
         let Some(topic) = topic else {
             responses.push(answer(name, id, missing, ctx));
@@ -52,7 +57,8 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
             }
             Err(error) => ErrorCode::from(&error),
         };
-        responses.push(answer(Some(known), topic.id, error, ctx));
+        // The id is only told to who asked by it.
+        responses.push(answer(Some(known), id, error, ctx));
     }
     let gone = |response: &DeletableTopicResult, image: &Image| {
         response.name.as_deref().is_none_or(|name| image.topic(name).is_none())

@@ -24,11 +24,14 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
 fn describe(image: &Image, cluster_id: &str, listener: &str, request: &Request) -> Response {
     let refused = match request.endpoint_type {
         BROKERS => None,
-        CONTROLLERS => Some((ErrorCode::MismatchedEndpointType, "this is an endpoint of a broker")),
-        _ => Some((ErrorCode::UnsupportedEndpointType, "no such type of endpoint")),
+        CONTROLLERS => Some((
+            ErrorCode::MismatchedEndpointType,
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER".to_owned(),
+        )),
+        other => Some((ErrorCode::UnsupportedEndpointType, format!("Unsupported endpoint type {other}"))),
     };
     if let Some((error, message)) = refused {
-        let error_message = Some(Str::from_static(message));
+        let error_message = Some(message.into());
         return Response { error_code: error.code(), error_message, ..Response::default() };
     }
     let described = |broker: &crate::cluster::metadata::AliveBroker| {

@@ -5,16 +5,18 @@
 //! - Leaves out: broker loggers and client metrics (42). Studied: ConfigHelper.describeConfigs.
 use super::prelude::*;
 use crate::cluster::topics;
-use crate::config::describe::{self, Entry, Source};
+use crate::config::describe::{self, Entry};
 use crate::zk::path::EntityType;
 use messages::describe_configs::*;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
 /// Group configurations of KIP-848: one such resource fails the request, as in Kafka's ZooKeeper mode.
 const GROUP: i8 = 32;
 
-pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Request) -> Answer<Response> {
     let groups = request.resources.iter().any(|resource| resource.resource_type == GROUP);
     let mut results = Vec::with_capacity(request.resources.len());
     for resource in &request.resources {
@@ -30,7 +32,7 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
                 configs: entries
                     .into_iter()
                     .filter(|entry| wanted(resource, &entry.name))
-                    .map(|entry| shown(entry, &request, ctx.api_version))
+                    .map(|entry| shown(entry, &request))
                     .collect(),
                 ..DescribeConfigsResult::default()
             },
@@ -52,8 +54,7 @@ async fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result
         TOPIC => {
             topics::validate_name(name).map_err(|error| (ErrorCode::from(&error), error.to_string()))?;
             if broker.metadata.image().topic(name).is_none() {
-                let text = "This server does not host this topic-partition.";
-                return Err((ErrorCode::UnknownTopicOrPartition, text.into()));
+                return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
             }
             let overrides = topics::config(&broker.zk, EntityType::Topics, name)
                 .await
@@ -69,7 +70,22 @@ async fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result
             };
             Err((ErrorCode::InvalidRequest, text))
         }
-        other => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
+        LOGGER => {
+            let text = match name.parse::<i32>() {
+                Ok(id) if id == broker.id.0 => "Levels of loggers are not changed while this broker runs.".into(),
+                Ok(_) => format!("Unexpected broker id, expected {} but received {name}", broker.id),
+                Err(_) => format!("Broker id must be an integer, but it is: {name}"),
+            };
+            Err((ErrorCode::InvalidRequest, text))
+        }
+        CLIENT_METRICS => {
+            Err((ErrorCode::InvalidRequest, "Config type client-metrics is only supported on KRaft clusters".into()))
+        }
+        _ => {
+            let text = "This most likely occurs because of a request being malformed by the client library or the \
+                        message was sent to an incompatible broker. See the broker logs for more details.";
+            Err((ErrorCode::InvalidRequest, text.into()))
+        }
     }
 }
 
@@ -80,7 +96,7 @@ fn wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
     }
 }
 
-fn shown(entry: Entry, request: &Request, version: i16) -> DescribeConfigsResourceResult {
+fn shown(entry: Entry, request: &Request) -> DescribeConfigsResourceResult {
     let synonyms = entry.synonyms.iter().filter(|_| request.include_synonyms).map(|synonym| DescribeConfigsSynonym {
         name: synonym.name.as_str().into(),
         value: synonym.value.as_deref().map(Into::into),
@@ -92,7 +108,8 @@ fn shown(entry: Entry, request: &Request, version: i16) -> DescribeConfigsResour
         name: entry.name.into(),
         value: entry.value.map(Into::into),
         read_only: entry.read_only,
-        is_default: version == 0 && entry.source == Source::Default,
+        // Kafka fills this field of v0 no more.
+        is_default: false,
         config_source: entry.source.wire_id(),
         is_sensitive: entry.sensitive,
         documentation: entry.documentation.filter(|_| request.include_documentation).map(Into::into),

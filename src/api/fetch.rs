@@ -25,10 +25,33 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     serve(&broker.replicas, ctx, request).await.into()
 }
 
+/// The answer to a request that makes no sense. Up to v12 every partition has the error, too.
+fn refused_whole(request: &Request, version: i16) -> Response {
+    let error = ErrorCode::UnknownServerError;
+    let answered = request.topics.iter().filter(|_| version < 13).map(|topic| FetchableTopicResponse {
+        topic: topic.topic.clone(),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|asked| PartitionData { aborted_transactions: Some(Vec::new()), ..failed(asked.partition, error) })
+            .collect(),
+        ..Default::default()
+    });
+    Response {
+        error_code: error.code(),
+        session_id: request.session_id,
+        responses: answered.collect(),
+        ..Default::default()
+    }
+}
+
 /// Serves the request; the replica manager is all it needs.
 pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -> Response {
     let version = ctx.api_version;
     let replica_id = if version >= 15 { request.replica_state.replica_id } else { request.replica_id };
+    if !matches!(request.isolation_level, 0 | 1) {
+        return refused_whole(&request, version);
+    }
     let reader = Reader::from_wire(replica_id, request.isolation_level);
     let asking = Asking {
         session_id: request.session_id,

@@ -11,6 +11,8 @@ use crate::ids::{BrokerId, CONSUMER_OFFSETS};
 use messages::find_coordinator::*;
 
 const GROUP: i8 = 0;
+/// Share groups (KIP-932), from v6: nobody coordinates them here.
+const SHARE: i8 = 2;
 
 type Found = Result<(BrokerId, Endpoint), ErrorCode>;
 
@@ -18,7 +20,8 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     if ctx.api_version < 4 {
         let found = find(broker, ctx, request.key_type, &request.key).await;
         let (error, node_id, host, port) = flat(found);
-        let error_message = error_text(error);
+        // v0 has no text; later ones say so even where nothing is wrong.
+        let error_message = (ctx.api_version > 0).then(|| error_text(error).unwrap_or_else(|| "NONE".into()));
         return Answer::Reply(Response {
             error_code: error.code(),
             error_message,
@@ -31,7 +34,8 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
     for key in request.coordinator_keys {
         let (error, node_id, host, port) = flat(find(broker, ctx, request.key_type, &key).await);
-        let error_message = Some(error_text(error).unwrap_or_default());
+        let text = error_text(error).filter(|_| request.key_type != SHARE);
+        let error_message = Some(text.unwrap_or_default());
         coordinators.push(Coordinator { key, node_id, host, port, error_code: error.code(), error_message });
     }
     Answer::Reply(Response { coordinators, ..Response::default() })
@@ -48,6 +52,10 @@ fn error_text(error: ErrorCode) -> Option<Str> {
     match error {
         ErrorCode::None => None,
         ErrorCode::CoordinatorNotAvailable => Some("The coordinator is not available.".into()),
+        ErrorCode::InvalidRequest => Some(Str::from_static(
+            "This most likely occurs because of a request being malformed by the client library or the message was \
+             sent to an incompatible broker. See the broker logs for more details.",
+        )),
         other => Some(other.name().into()),
     }
 }
@@ -55,6 +63,7 @@ fn error_text(error: ErrorCode) -> Option<Str> {
 async fn find(broker: &Arc<Broker>, ctx: &RequestContext, key_type: i8, key: &str) -> Found {
     match key_type {
         GROUP => {}
+        SHARE if ctx.api_version >= 6 => return Err(ErrorCode::CoordinatorNotAvailable),
         1 => return Err(ErrorCode::CoordinatorNotAvailable),
         _ => return Err(ErrorCode::InvalidRequest),
     }

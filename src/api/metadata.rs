@@ -17,20 +17,18 @@ const CLUSTER_OPERATIONS: i32 = 8096;
 
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
     let version = ctx.api_version;
+    if let Some(error) = refused(&request, version) {
+        return Answer::Reply(failed_whole(request.topics.unwrap_or_default(), error, version));
+    }
     let mut topics = Vec::new();
     match &request.topics {
         None => topics.extend(all_topics(broker, ctx)),
         Some(asked) if asked.is_empty() && version == 0 => topics.extend(all_topics(broker, ctx)),
         Some(asked) => {
             let by_id = asked.iter().any(|topic| !topic.topic_id.is_zero());
-            let by_name = asked.iter().any(|topic| topic.topic_id.is_zero());
-            let invalid =
-                (by_id && (by_name || version < 12)) || (version < 12 && asked.iter().any(|t| t.name.is_none()));
             let mut seen = std::collections::HashSet::new();
             for topic in asked {
-                if invalid {
-                    topics.push(failed(topic.name.clone(), topic.topic_id, ErrorCode::InvalidRequest, version));
-                } else if by_id {
+                if by_id {
                     topics.push(by_topic_id(broker, ctx, topic.topic_id));
                 } else if let Some(name) = topic.name.clone().filter(|name| seen.insert(name.clone())) {
                     let auto_create = request.allow_auto_topic_creation || version < 4;
@@ -66,6 +64,28 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
             i32::MIN
         },
     })
+}
+
+/// Why a request is refused as a whole: topic ids are for v12 and for all topics of a request, or for none.
+fn refused(request: &Request, version: i16) -> Option<ErrorCode> {
+    let asked = request.topics.as_deref().unwrap_or_default();
+    let by_id = asked.iter().any(|topic| !topic.topic_id.is_zero());
+    let by_name = asked.iter().any(|topic| topic.topic_id.is_zero());
+    let nameless = asked.iter().any(|topic| topic.name.is_none());
+    if (by_id && (by_name || version < 12)) || (version < 12 && nameless) {
+        return Some(ErrorCode::InvalidRequest);
+    }
+    // Neither name nor id: Kafka stumbles over the missing name.
+    (by_name && nameless).then_some(ErrorCode::UnknownServerError)
+}
+
+/// The answer to a refused request tells nothing about the cluster.
+fn failed_whole(asked: Vec<MetadataRequestTopic>, error: ErrorCode, version: i16) -> Response {
+    let topics = asked.into_iter().map(|topic| match error {
+        ErrorCode::UnknownServerError => failed(Some(topic.name.unwrap_or_default()), topic.topic_id, error, version),
+        _ => failed(topic.name, topic.topic_id, error, version),
+    });
+    Response { topics: topics.collect(), ..Response::default() }
 }
 
 fn all_topics(broker: &Broker, ctx: &RequestContext) -> Vec<MetadataResponseTopic> {

@@ -102,14 +102,14 @@ pub fn validate_assignment(assignment: &Assignment) -> Result<(), TopicError> {
         }
         let distinct: std::collections::BTreeSet<_> = replicas.iter().collect();
         if distinct.len() != replicas.len() {
-            let list: Vec<_> = replicas.iter().map(ToString::to_string).collect();
-            return invalid(format!(
-                "Duplicate brokers not allowed in replica assignment: {} for partition id {partition}.",
-                list.join(", ")
-            ));
+            // The whole assignment, as Scala prints it.
+            let list = |ids: &[crate::ids::BrokerId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let all = assignment.iter().map(|(partition, ids)| format!("{partition} -> ArrayBuffer({})", list(ids)));
+            let all = all.collect::<Vec<_>>().join(", ");
+            return invalid(format!("Duplicate replica assignment found: HashMap({all})"));
         }
         if replicas.len() != length {
-            return invalid("All partitions should have the same number of replicas.".into());
+            return invalid("All partitions should have the same number of replicas".into());
         }
     }
     Ok(())

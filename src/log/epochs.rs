@@ -83,7 +83,7 @@ impl Epochs {
     pub fn end_offset_for(&self, epoch: LeaderEpoch, log_end: Offset) -> (LeaderEpoch, Offset) {
         let undefined = (LeaderEpoch::NONE, Offset::NONE);
         let Some((latest, _)) = self.entries.last() else { return undefined };
-        if epoch.0 < 0 || epoch.0 > *latest {
+        if epoch == LeaderEpoch::NONE || epoch.0 > *latest {
             return undefined;
         }
         if epoch.0 == *latest {

@@ -69,9 +69,13 @@ fn rejected(code: ErrorCode, faults: &[RecordFault]) -> String {
     if code == ErrorCode::InvalidTimestamp {
         return "One or more records have been rejected due to invalid timestamp".into();
     }
-    let first: Vec<_> = faults.iter().take(3).map(|fault| fault.message.as_str()).collect();
+    // As Java prints the list.
+    let first = faults.iter().take(3).map(|fault| {
+        format!("RecordError(batchIndex={}, message='{}')", fault.index, fault.message)
+    });
+    let first = first.collect::<Vec<_>>().join(", ");
     format!(
-        "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: {first:?}",
+        "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: [{first}]",
         faults.len()
     )
 }
@@ -179,7 +183,7 @@ pub fn validate(records: &Bytes, options: &ValidateOptions) -> Result<Prepared, 
             faults.add(ErrorCode::InvalidRecord, record.index, || {
                 "Compacted topic cannot accept message without key".into()
             });
-        } else if let Some(message) = timestamp_fault(attributes, record.timestamp, options) {
+        } else if let Some(message) = timestamp_fault(attributes, record.offset_delta, record.timestamp, options) {
             faults.add(ErrorCode::InvalidTimestamp, record.index, || message);
         }
         max_timestamp = max_timestamp.max(record.timestamp);
@@ -257,14 +261,19 @@ fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), Valida
     Err(ValidateError::InvalidRecord(text))
 }
 
-fn timestamp_fault(attributes: Attributes, timestamp: i64, options: &ValidateOptions) -> Option<String> {
+fn timestamp_fault(
+    attributes: Attributes,
+    offset: i32,
+    timestamp: i64,
+    options: &ValidateOptions,
+) -> Option<String> {
     if !options.log_append_time && timestamp != NO_TIMESTAMP {
         let (before, after) = (options.timestamp_before_max_ms, options.timestamp_after_max_ms);
         let ahead = timestamp.saturating_sub(options.now_ms);
         if ahead > after || ahead.saturating_neg() > before {
             let (low, high) = (options.now_ms.saturating_sub(before), options.now_ms.saturating_add(after));
             return Some(format!(
-                "Timestamp {timestamp} is out of range. The timestamp should be within [{low}, {high}]"
+                "Timestamp {timestamp} of message with offset {offset} is out of range. The timestamp should be within [{low}, {high}]"
             ));
         }
         None
