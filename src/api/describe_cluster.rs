@@ -26,7 +26,8 @@ fn describe(image: &Image, cluster_id: &str, listener: &str, request: &Request) 
         BROKERS => None,
         CONTROLLERS => Some((
             ErrorCode::MismatchedEndpointType,
-            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER".to_owned(),
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                .to_owned(),
         )),
         other => Some((ErrorCode::UnsupportedEndpointType, format!("Unsupported endpoint type {other}"))),
     };

@@ -2,8 +2,8 @@
 //! sockets. Studied: `kafka.server.KafkaServer.startup`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::Broker;
@@ -247,11 +247,7 @@ impl Broker {
 }
 
 /// The topic's settings; `None` if it has none of its own. A value that does not parse is left out, as Kafka does.
-fn log_config(
-    settings: &Settings,
-    topic: &str,
-    overrides: &BTreeMap<String, String>,
-) -> Option<LogConfig> {
+fn log_config(settings: &Settings, topic: &str, overrides: &BTreeMap<String, String>) -> Option<LogConfig> {
     if overrides.is_empty() {
         return None;
     }

@@ -103,7 +103,8 @@ pub fn validate_assignment(assignment: &Assignment) -> Result<(), TopicError> {
         let distinct: std::collections::BTreeSet<_> = replicas.iter().collect();
         if distinct.len() != replicas.len() {
             // The whole assignment, as Scala prints it.
-            let list = |ids: &[crate::ids::BrokerId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let list =
+                |ids: &[crate::ids::BrokerId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let all = assignment.iter().map(|(partition, ids)| format!("{partition} -> ArrayBuffer({})", list(ids)));
             let all = all.collect::<Vec<_>>().join(", ");
             return invalid(format!("Duplicate replica assignment found: HashMap({all})"));

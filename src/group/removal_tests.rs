@@ -145,7 +145,10 @@ fn when_offsets_expire() {
     offsets.apply(tp("b"), Offset(1), Committed { expire_timestamp: Some(105), ..committed(100) });
     let gone = |group: &Group, now| expired(group, &offsets, now, 50);
     // Consumers that assign partitions themselves: from the commit on, or as they said.
-    assert_eq!((gone(&group, 104), gone(&group, 105), gone(&group, 150)), (vec![], vec![tp("b")], vec![tp("a"), tp("b")]));
+    assert_eq!(
+        (gone(&group, 104), gone(&group, 105), gone(&group, 150)),
+        (vec![], vec![tp("b")], vec![tp("a"), tp("b")])
+    );
     // An empty group: from the moment on when it became empty.
     group.protocol_type = Some("consumer".into());
     group.current_state_timestamp = Some(200);

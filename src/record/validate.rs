@@ -70,9 +70,10 @@ fn rejected(code: ErrorCode, faults: &[RecordFault]) -> String {
         return "One or more records have been rejected due to invalid timestamp".into();
     }
     // As Java prints the list.
-    let first = faults.iter().take(3).map(|fault| {
-        format!("RecordError(batchIndex={}, message='{}')", fault.index, fault.message)
-    });
+    let first = faults
+        .iter()
+        .take(3)
+        .map(|fault| format!("RecordError(batchIndex={}, message='{}')", fault.index, fault.message));
     let first = first.collect::<Vec<_>>().join(", ");
     format!(
         "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: [{first}]",
@@ -261,12 +262,7 @@ fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), Valida
     Err(ValidateError::InvalidRecord(text))
 }
 
-fn timestamp_fault(
-    attributes: Attributes,
-    offset: i32,
-    timestamp: i64,
-    options: &ValidateOptions,
-) -> Option<String> {
+fn timestamp_fault(attributes: Attributes, offset: i32, timestamp: i64, options: &ValidateOptions) -> Option<String> {
     if !options.log_append_time && timestamp != NO_TIMESTAMP {
         let (before, after) = (options.timestamp_before_max_ms, options.timestamp_after_max_ms);
         let ahead = timestamp.saturating_sub(options.now_ms);

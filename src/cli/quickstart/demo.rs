@@ -138,11 +138,21 @@ async fn produce(leader: &mut Connection, topic: &str, partition: i32) -> anyhow
         }],
         ..produce::Request::default()
     };
-    let answer = leader.call_within(PATIENCE, 11, &request).await?;
-    let result = &answer.responses[0].partition_responses[0];
-    match ErrorCode::from_code(result.error_code) {
-        ErrorCode::None => Ok(RECORDS_PER_PARTITION),
-        error => bail!("producing to {topic}-{partition}: {error}"),
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let answer = leader.call_within(PATIENCE, 11, &request).await?;
+        let result = &answer.responses[0].partition_responses[0];
+        match ErrorCode::from_code(result.error_code) {
+            ErrorCode::None => return Ok(RECORDS_PER_PARTITION),
+            // The leader may hear of its new partition a moment later than the broker that was asked for metadata.
+            error @ (ErrorCode::UnknownTopicOrPartition | ErrorCode::NotLeaderOrFollower)
+                if tokio::time::Instant::now() < end =>
+            {
+                tracing::debug!(%error, "producing again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            error => bail!("producing to {topic}-{partition}: {error}"),
+        }
     }
 }
 
