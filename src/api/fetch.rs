@@ -33,7 +33,11 @@ fn refused_whole(request: &Request, version: i16) -> Response {
         partitions: topic
             .partitions
             .iter()
-            .map(|asked| PartitionData { aborted_transactions: Some(Vec::new()), ..failed(asked.partition, error) })
+            .map(|asked| PartitionData {
+                aborted_transactions: Some(Vec::new()),
+                records: Records::Null,
+                ..failed(asked.partition, error)
+            })
             .collect(),
         ..Default::default()
     });
