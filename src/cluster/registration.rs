@@ -8,9 +8,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::ids::{BrokerEpoch, BrokerId, Uuid, ZkVersion};
 use crate::zk::data::{BrokerRegistration, ClusterId, Data, DataError, ProducerIdBlock};
-use crate::zk::op::{Acl, CreateMode, Reply, Stat, Write, ZkError};
+use crate::zk::op::{Acl, CreateMode, Op, Reply, Stat, Write, ZkError};
 use crate::zk::path;
-use crate::zk::remote::calls::{Node, delete, set_data};
+use crate::zk::remote::calls::{Node, create, delete, set_data};
 use crate::zk::remote::{Client, SessionEvent};
 
 /// How long past the session time-out a start waits for an old registration of its own id to vanish.
@@ -32,11 +32,22 @@ pub enum RegistrationError {
     EndpointsTaken { endpoints: String, by: BrokerId },
 }
 
-/// Creates what every broker expects, in Kafka's order.
+/// Creates what every broker expects, in Kafka's order, but parents first and all in one go: the ensemble writes them to
+/// disk together, where Kafka waits for each.
 pub async fn create_persistent_paths(zk: &Client) -> Result<(), ZkError> {
+    let mut nodes: Vec<&str> = Vec::new();
     for path in path::PERSISTENT {
-        match zk.create_with_parents(path, first_data(path)).await {
-            Ok(()) | Err(ZkError::NodeExists) => {}
+        let mut missing: Vec<&str> = std::iter::successors(Some(path), |path| path::parent(path))
+            .take_while(|path| *path != "/")
+            .filter(|path| !nodes.contains(path))
+            .collect();
+        missing.reverse();
+        nodes.extend(missing);
+    }
+    let creates = nodes.into_iter().map(|path| Op::Write(create(path, first_data(path)))).collect();
+    for outcome in zk.run_all(creates).await {
+        match outcome {
+            Ok(_) | Err(ZkError::NodeExists) => {}
             Err(error) => return Err(error),
         }
     }

@@ -290,7 +290,15 @@ impl Manager {
         }
         let mut changes = self.changes.lock();
         changes.accept(ControllerEpoch(request.controller_epoch))?;
+        let before = self.env.metadata.image();
         let deleted = self.env.metadata.update(request);
+        let now = self.env.metadata.image();
+        if before.brokers.keys().any(|broker| !now.is_alive(*broker)) {
+            // The dead hold no high watermark back any more.
+            for partition in self.hosted.online() {
+                partition.recheck_high_watermark(&self.env);
+            }
+        }
         if let Some(listener) = self.listener.get().filter(|_| !deleted.is_empty()) {
             listener.deleted(&deleted);
         }

@@ -270,6 +270,14 @@ impl Partition {
         env.isr_updates.submit(self.tp.clone(), IsrChange { topic_id: self.topic_id(), proposal });
     }
 
+    /// Looks again whether the high watermark may move, though nothing was appended or fetched.
+    pub fn recheck_high_watermark(&self, env: &Env) {
+        let end = self.log_end();
+        if self.change(env, |state, now, rules| state.recheck(end, now, rules)) {
+            self.high_watermark_moved();
+        }
+    }
+
     /// Proposes to drop members of the in-sync set that lag too far behind; the periodic scan.
     pub fn shrink_isr(&self, env: &Env) {
         let end = self.log_end();

@@ -139,6 +139,7 @@ impl Manager {
             while manager.pause(pause, &manager.stop_shrinking).await {
                 for partition in manager.hosted.online() {
                     partition.shrink_isr(&manager.env);
+                    partition.recheck_high_watermark(&manager.env);
                 }
             }
         }));

@@ -348,6 +348,13 @@ impl PartitionState {
         self.advance(log_end, now, rules)
     }
 
+    /// Time has passed or a broker has died: a replica outside the in-sync set that held the high watermark back, because
+    /// it might have come in, may count no more. Kafka looks again only at the next append or fetch, so that an acks=all
+    /// write may wait until its time-out.
+    pub fn recheck(&mut self, log_end: Offset, now: Millis, rules: Rules<'_>) -> bool {
+        self.advance(log_end, now, rules)
+    }
+
     /// A follower fetched at `offset`, so it has everything below it.
     ///
     /// Errors: 6 for a broker that is not assigned (75 if the request carried a leader epoch).

@@ -114,6 +114,12 @@ fn caught_up_replica_outside_the_set_holds_the_high_watermark() {
     assert_eq!(fetched.expand, None);
     assert!(state.appended(Offset(12), 2, dead));
     assert_eq!(state.high_watermark(), Offset(12));
+    // It held back what was appended before its broker died: that goes on when the death is known, without an append.
+    let mut state = leader(&[1], 1);
+    fetch(&mut state, 2, 10, 10, 1);
+    state.isr_answered(1, Err(ErrorCode::IneligibleReplica), Offset(10), 1, rules(1));
+    assert!(!state.appended(Offset(12), 2, rules(1)));
+    assert!(state.recheck(Offset(12), 3, dead));
     // Eligible again, but it lags for too long.
     assert!(state.appended(Offset(13), 2 + LAG, rules(1)));
 }
