@@ -439,11 +439,12 @@ impl PartitionState {
     ) -> IsrAnswered {
         let partition_epoch = answer.as_ref().ok().map(|state| state.partition_epoch);
         let settled = self.isr.answered(ticket, answer, self.leader_epoch, self.partition_epoch);
-        let mut hw_moved = false;
         if let (Settled::Expanded | Settled::Shrunk, Some(partition_epoch)) = (settled, partition_epoch) {
             self.partition_epoch = partition_epoch;
-            hw_moved = self.advance(log_end, now, rules);
         }
+        // A proposal that was rolled back no longer counts the replica that it would have let in.
+        let changed = matches!(settled, Settled::Expanded | Settled::Shrunk | Settled::RolledBack);
+        let hw_moved = changed && self.advance(log_end, now, rules);
         let again = if settled == Settled::Retry { self.proposal() } else { None };
         IsrAnswered { settled, hw_moved, again }
     }
