@@ -40,7 +40,7 @@ def produce(s):
         ask("unknown partition", ("prod", 7, good))
         ask("negative partition", ("prod", -1, good))
         ask("bad name", ("bad name", 0, good))
-        # Left out: the same partition twice in one request (Kafka takes the last, we take each).
+        ask("twice", ("prod", 0, good), ("prod", 0, batch(b"b", b"c")))
         ask("some", ("prod", 0, good), ("prod", 1, good), ("prod-none", 0, good))
         ask("none")
         ask("too large", ("prod-small", 0, batch(b"x" * 500)))

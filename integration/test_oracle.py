@@ -28,7 +28,6 @@ ALLOWED = [
     ("^Produce v.* no key ", r"message$", "our text does not name the partition"),
     ("^Produce v.* (magic 3|garbage) ", r"error_message$", "no text for what cannot be parsed at all"),
     ("^Produce v.* codec 7 ", r"log_start_offset$", "Kafka reports an unknown codec before it looks at the log"),
-    ("^ApiVersions", r"finalized_features_epoch$", "nothing is ever finalised in a ZooKeeper cluster; /feature is not watched"),
     ("^DescribeConfigs v4 documentation", r"documentation$", "the texts are our own"),
 ]
 

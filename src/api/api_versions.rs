@@ -4,7 +4,7 @@
 //! - A version that we lack is answered in the form of v0 with UNSUPPORTED_VERSION and our own range (KIP-511).
 //! - From v3 a client names its software; a name or version outside `[a-zA-Z0-9]([a-zA-Z0-9\-.]*[a-zA-Z0-9])?` gets
 //!   INVALID_REQUEST and an empty list.
-//! - No features: a cluster with ZooKeeper finalizes none.
+//! - No features are supported or finalized with ZooKeeper; from v3 their epoch is the version of `/feature`.
 //!
 //! Studied: `KafkaApis.handleApiVersionsRequest`, `ApiVersionsRequest.isValid`.
 
@@ -13,10 +13,22 @@ use std::ops::RangeInclusive;
 use super::prelude::*;
 use super::{OFFERED, Offer};
 use crate::wire::ApiKey;
-use messages::api_versions::{ApiVersion, Request, Response};
+use messages::api_versions::{ApiVersion, FinalizedFeatureKey, Request, Response};
 
-pub async fn handle(_broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
-    respond(ctx.api_version, &request, OFFERED).into()
+pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
+    let mut response = respond(ctx.api_version, &request, OFFERED);
+    if response.error_code == 0
+        && let Some(features) = &*broker.features.load()
+    {
+        response.finalized_features_epoch = features.epoch;
+        response.finalized_features = features.levels.iter().map(finalized).collect();
+    }
+    response.into()
+}
+
+/// A finalized level is told as both bounds, as Kafka does.
+fn finalized((name, &level): (&String, &i16)) -> FinalizedFeatureKey {
+    FinalizedFeatureKey { name: name.as_str().into(), max_version_level: level, min_version_level: level }
 }
 
 /// The answer of a broker with this table.

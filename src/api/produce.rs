@@ -7,7 +7,7 @@
 //! - Leaves out: versions 0-2 (older record formats), quotas, transactions (transactional batches are answered 48).
 //!   Studied: `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 
@@ -28,7 +28,8 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
 }
 
 /// Serves the request; the replica manager is all it needs.
-pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -> Answer<Response> {
+pub async fn serve(replicas: &Manager, ctx: &RequestContext, mut request: Request) -> Answer<Response> {
+    keep_last(&mut request.topic_data);
     let acks = request.acks;
     if is_transactional(&request) && request.transactional_id.is_none() {
         let refuse =
@@ -61,6 +62,26 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -
         add_leaders(replicas, ctx, &mut response);
     }
     answer(acks, response)
+}
+
+/// Of a partition that stands there several times, the last data count, as in Kafka.
+fn keep_last(topics: &mut Vec<TopicProduceData>) {
+    if let [topic] = topics.as_slice()
+        && topic.partition_data.len() == 1
+    {
+        return;
+    }
+    let mut seen = HashSet::new();
+    for topic in topics.iter_mut().rev() {
+        let mut kept: Vec<_> = std::mem::take(&mut topic.partition_data)
+            .into_iter()
+            .rev()
+            .filter(|data| seen.insert((topic.name.clone(), data.index)))
+            .collect();
+        kept.reverse();
+        topic.partition_data = kept;
+    }
+    topics.retain(|topic| !topic.partition_data.is_empty());
 }
 
 /// With acks 0 nobody reads an answer; an error can only be shown by closing the connection.
@@ -203,4 +224,26 @@ fn add_leaders(replicas: &Manager, ctx: &RequestContext, response: &mut Response
         rack: hint.rack.map(Str::from),
     };
     response.node_endpoints = hints.into_endpoints().map(endpoint).collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_data_of_a_partition_count() {
+        let data = |index, byte: &'static [u8]| PartitionProduceData {
+            index,
+            records: Records::Bytes(Bytes::from_static(byte)),
+        };
+        let topic = |name: &str, partition_data| TopicProduceData { name: name.into(), partition_data };
+        let mut topics = vec![
+            topic("a", vec![data(0, b"1"), data(1, b"2"), data(0, b"3")]),
+            topic("b", vec![data(0, b"4")]),
+            topic("a", vec![data(1, b"5")]),
+        ];
+        keep_last(&mut topics);
+        let kept = [topic("a", vec![data(0, b"3")]), topic("b", vec![data(0, b"4")]), topic("a", vec![data(1, b"5")])];
+        assert_eq!(topics, kept);
+    }
 }

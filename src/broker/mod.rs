@@ -9,6 +9,7 @@ mod stop;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use crate::cluster::features::FeatureCache;
 use crate::cluster::metadata::MetadataCache;
 use crate::config::Settings;
 use crate::controller;
@@ -54,6 +55,8 @@ pub struct Broker {
     pub metadata: Arc<MetadataCache>,
     /// czxid of the current registration; changes with each new ZooKeeper session.
     pub broker_epoch: Arc<AtomicI64>,
+    /// `/feature` as last seen.
+    pub features: Arc<FeatureCache>,
     pub zk: zk::remote::Client,
     pub logs: Arc<log::Manager>,
     pub replicas: Arc<replica::Manager>,

@@ -11,12 +11,12 @@ use super::group_log::{GroupLog, Roles};
 use super::log_dirs;
 use super::metrics::{Stage, stage};
 use crate::api::Dispatcher;
+use crate::cluster::features::FeatureWatch;
 use crate::cluster::metadata::MetadataCache;
 use crate::cluster::registration::{self, Registrar, RegistrationError};
 use crate::cluster::topics;
 use crate::cluster::watch::ConfigWatch;
-use crate::config::{LogConfig, Settings, keys};
-use crate::controller::versions::ProtocolVersion;
+use crate::config::{LogConfig, Release, Settings, keys};
 use crate::controller::{self, channel, driver};
 use crate::group::{Coordinator, GroupConfig};
 use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TopicName, TopicPartition};
@@ -83,7 +83,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     tracing::info!(target: "kafka.server.KafkaServer", "Cluster ID = {cluster_id}");
     let id = broker_id(&settings, &zk).await?;
 
-    let config_events = zk.subscribe();
+    let (config_events, feature_events) = (zk.subscribe(), zk.subscribe());
     let topic_configs = topic_configs(&settings, &zk).await?;
     stage(&metrics, Stage::Recovery);
     let (on_dir_failure, dir_failures) = log_dirs::failures();
@@ -94,7 +94,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     };
 
     let server = Server::bind(ServerOptions::from_settings(&settings)).await?;
-    let registration = broker_registration(&settings, &server, clock, &protocol);
+    let registration = broker_registration(&settings, &server, clock, protocol);
     registration::check_endpoints(&zk, id, &registration).await?;
     let mut registrar = Registrar::new(zk.clone(), id);
     let session_timeout_ms = settings.get(keys::ZOOKEEPER_SESSION_TIMEOUT_MS) as u32;
@@ -145,6 +145,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         observer: Arc::new(super::metrics::ControllerTimers::new(&metrics)),
     });
 
+    let features = FeatureWatch::start(zk.clone()).await?;
     let broker = Arc::new(Broker {
         id,
         cluster_id,
@@ -152,6 +153,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         clock,
         metadata,
         broker_epoch,
+        features: features.cache(),
         zk: zk.clone(),
         logs: logs.clone(),
         replicas,
@@ -167,6 +169,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let watch = ConfigWatch::start(zk.clone(), handler).await?;
     let tasks = vec![
         tokio::spawn(watch.run(config_events)),
+        tokio::spawn(features.run(feature_events)),
         tokio::spawn(log_dirs::follow(dir_failures, id, logs.clone(), broker.replicas.clone(), zk)),
         tokio::spawn(expire_offsets(settings.clone(), broker.groups.clone())),
         tokio::spawn(keep_house(settings, logs)),
@@ -176,12 +179,9 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     Ok(Started { broker, server, tasks })
 }
 
-fn protocol_version(settings: &Settings) -> Result<ProtocolVersion, StartError> {
+fn protocol_version(settings: &Settings) -> Result<Release, StartError> {
     let release = settings.inter_broker_protocol();
-    match ProtocolVersion::parse(release.name()) {
-        Some(version) if version.has_alter_partition() => Ok(version),
-        _ => Err(StartError::ProtocolTooOld(release.name())),
-    }
+    if release.has_alter_partition() { Ok(release) } else { Err(StartError::ProtocolTooOld(release.name())) }
 }
 
 async fn connect(settings: &Settings) -> Result<Client, StartError> {
@@ -281,12 +281,7 @@ async fn load_logs(
     Ok(loaded.expect("loading does not panic")?)
 }
 
-fn broker_registration(
-    settings: &Settings,
-    server: &Server,
-    clock: Clock,
-    protocol: &ProtocolVersion,
-) -> BrokerRegistration {
+fn broker_registration(settings: &Settings, server: &Server, clock: Clock, protocol: Release) -> BrokerRegistration {
     let own_name = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     let endpoints = settings.advertised_listeners().iter().map(|listener| Endpoint {
         listener: listener.name.clone(),
@@ -355,7 +350,7 @@ fn group_config(settings: &Settings) -> GroupConfig {
     }
 }
 
-fn controller_options(settings: &Settings, id: BrokerId, protocol: ProtocolVersion) -> controller::Options {
+fn controller_options(settings: &Settings, id: BrokerId, protocol: Release) -> controller::Options {
     controller::Options {
         inter_broker_protocol_version: protocol,
         inter_broker_listener: settings.inter_broker_listener().name.clone(),

@@ -2,6 +2,7 @@
 
 pub mod assign;
 pub mod auto_create;
+pub mod features;
 pub mod metadata;
 pub mod registration;
 pub mod topics;

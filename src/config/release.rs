@@ -87,6 +87,26 @@ impl Release {
         panic!("no such release")
     }
 
+    /// Topics have ids (KIP-516).
+    pub fn has_topic_ids(self) -> bool {
+        self >= Release::named("2.8-IV0")
+    }
+
+    /// The leader recovery state exists (KIP-704).
+    pub fn has_leader_recovery(self) -> bool {
+        self >= Release::named("3.2-IV0")
+    }
+
+    /// Leaders change their ISR through the controller (KIP-497), and `/feature` is enabled.
+    pub fn has_alter_partition(self) -> bool {
+        self >= Release::named("2.7-IV2")
+    }
+
+    /// `/feature` has no minimum levels.
+    pub fn has_feature_v2(self) -> bool {
+        self >= Release::named("3.3-IV0")
+    }
+
     /// The full name, as `3.9-IV0`.
     pub const fn name(self) -> &'static str {
         ALL[self.0 as usize]
@@ -150,5 +170,7 @@ mod tests {
             assert!(bad.parse::<Release>().is_err(), "{bad}");
         }
         assert!(Release::MIN < Release::MAX);
+        assert!(Release::MAX.has_feature_v2() && Release::named("2.7-IV2").has_alter_partition());
+        assert!(!"2.6".parse::<Release>().unwrap().has_alter_partition());
     }
 }

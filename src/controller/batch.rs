@@ -166,7 +166,7 @@ impl Controller {
 
     /// Sends what was gathered; brokers that are not registered (any more) are left out.
     pub fn send(&self, batch: Batch) {
-        let versions = self.options.inter_broker_protocol_version.rpc();
+        let versions = RpcVersions::of(self.options.inter_broker_protocol_version);
         let header =
             Header { controller: self.options.broker_id, epoch: self.context.epoch, context: &self.context, versions };
         for (broker, partitions) in &batch.leader_and_isr {

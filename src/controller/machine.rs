@@ -11,11 +11,11 @@ use std::task::{Context as TaskContext, Waker};
 
 use tracing::{error, info, warn};
 
+use crate::config::Release;
 use crate::controller::context::Context;
 use crate::controller::effect::{Answer, Effect, Snapshot};
 use crate::controller::event::{Call, CallId, ControllerState, Event, Input};
 use crate::controller::io::{Fail, Io};
-use crate::controller::versions::ProtocolVersion;
 use crate::error::ErrorCode;
 use crate::ids::BrokerId;
 use crate::time::Millis;
@@ -29,7 +29,7 @@ use crate::zk::op::Acl;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub broker_id: BrokerId,
-    pub inter_broker_protocol_version: ProtocolVersion,
+    pub inter_broker_protocol_version: Release,
     pub inter_broker_listener: String,
     /// Listener for the controller's own requests; the inter-broker listener if there is none.
     pub control_plane_listener: Option<String>,
@@ -49,7 +49,7 @@ impl Options {
     pub fn new(broker_id: BrokerId, seed: u64) -> Self {
         Self {
             broker_id,
-            inter_broker_protocol_version: ProtocolVersion::LATEST,
+            inter_broker_protocol_version: Release::MAX,
             inter_broker_listener: "PLAINTEXT".into(),
             control_plane_listener: None,
             unclean_leader_election_enable: false,
