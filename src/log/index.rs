@@ -7,10 +7,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk;
-use super::names::{INDEX, TIME_INDEX};
+use super::names::{DELETED, INDEX, TIME_INDEX};
 use super::segment::PartitionDir;
 
 /// Entries that are written to the file together.
@@ -22,6 +23,8 @@ struct IndexFile<const N: usize> {
     dir: Arc<PartitionDir>,
     base_offset: i64,
     extension: &'static str,
+    /// Does the file's name end in `.deleted`?
+    deleted: bool,
     entries: Entries<N>,
 }
 
@@ -41,7 +44,8 @@ impl<const N: usize> IndexFile<N> {
     /// A new, empty file.
     fn create(dir: Arc<PartitionDir>, base_offset: i64, extension: &'static str) -> io::Result<Self> {
         disk::create(&dir.file(base_offset, extension))?;
-        Ok(Self { dir, base_offset, extension, entries: Entries::Memory { list: Vec::new(), written: 0 } })
+        let entries = Entries::Memory { list: Vec::new(), written: 0 };
+        Ok(Self { dir, base_offset, extension, deleted: false, entries })
     }
 
     /// An existing file. `None` if it is missing or no whole number of entries: it must be rebuilt.
@@ -52,7 +56,7 @@ impl<const N: usize> IndexFile<N> {
             Err(error) => return Err(error),
         };
         let entries = Entries::File { count: len / N };
-        Ok((len % N == 0).then_some(Self { dir, base_offset, extension, entries }))
+        Ok((len % N == 0).then_some(Self { dir, base_offset, extension, deleted: false, entries }))
     }
 
     fn len(&self) -> usize {
@@ -62,8 +66,13 @@ impl<const N: usize> IndexFile<N> {
         }
     }
 
+    fn path(&self) -> PathBuf {
+        let path = self.dir.file(self.base_offset, self.extension);
+        if self.deleted { path.with_added_extension(DELETED) } else { path }
+    }
+
     fn file(&self) -> io::Result<File> {
-        File::open(self.dir.file(self.base_offset, self.extension))
+        File::open(self.path())
     }
 
     fn get(&self, index: usize) -> io::Result<[u8; N]> {
@@ -119,10 +128,11 @@ impl<const N: usize> IndexFile<N> {
 
     /// Appends what is only in memory to the file.
     fn write_out(&mut self) -> io::Result<()> {
+        let path = self.path();
         if let Entries::Memory { list, written } = &mut self.entries
             && *written < list.len()
         {
-            disk::append(&self.dir.file(self.base_offset, self.extension), list[*written..].as_flattened())?;
+            disk::append(&path, list[*written..].as_flattened())?;
             *written = list.len();
         }
         Ok(())
@@ -136,12 +146,12 @@ impl<const N: usize> IndexFile<N> {
 
     fn truncate(&mut self, count: usize) -> io::Result<()> {
         if count < self.len() {
-            let (dir, base_offset, extension) = (self.dir.clone(), self.base_offset, self.extension);
+            let path = self.path();
             self.activate()?.truncate(count);
             if let Entries::Memory { written, .. } = &mut self.entries
                 && *written > count
             {
-                disk::truncate(&dir.file(base_offset, extension), (count * N) as u64)?;
+                disk::truncate(&path, (count * N) as u64)?;
                 *written = count;
             }
         }
@@ -218,6 +228,11 @@ impl OffsetIndex {
         self.0.truncate(keep)
     }
 
+    /// The file was renamed to `.deleted`.
+    pub fn renamed_deleted(&mut self) {
+        self.0.deleted = true;
+    }
+
     /// See the head of the file.
     pub fn close(&mut self) -> io::Result<()> {
         self.0.close()
@@ -289,6 +304,11 @@ impl TimeIndex {
         let relative = offset - self.0.base_offset;
         let keep = self.0.partition_point(|entry| i64::from(u32_at(entry, 8)) < relative)?;
         self.0.truncate(keep)
+    }
+
+    /// The file was renamed to `.deleted`.
+    pub fn renamed_deleted(&mut self) {
+        self.0.deleted = true;
     }
 
     pub fn close(&mut self) -> io::Result<()> {

@@ -23,6 +23,7 @@ mod manager;
 mod meta;
 mod names;
 pub mod producers;
+mod retention;
 mod scan;
 mod segment;
 pub mod snapshot;

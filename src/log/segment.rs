@@ -5,8 +5,8 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -64,7 +64,8 @@ pub struct Segment {
     time_index: RwLock<TimeIndex>,
     /// Largest timestamp and its offset; loaded when first asked for.
     largest: Mutex<Option<TimestampOffset>>,
-    deleted: AtomicBool,
+    /// Do the files end in `.deleted`? Held while they are renamed, and while one is opened by its name.
+    deleted: RwLock<bool>,
 }
 
 impl Segment {
@@ -80,7 +81,7 @@ impl Segment {
             offset_index: RwLock::new(OffsetIndex::create(dir.clone(), base_offset)?),
             time_index: RwLock::new(TimeIndex::create(dir.clone(), base_offset)?),
             largest: Mutex::new(Some(TimestampOffset { timestamp: -1, offset: base_offset })),
-            deleted: AtomicBool::new(false),
+            deleted: RwLock::new(false),
         })
     }
 
@@ -109,7 +110,7 @@ impl Segment {
                 None => TimeIndex::create(dir.clone(), base_offset)?,
             }),
             largest: Mutex::new(None),
-            deleted: AtomicBool::new(false),
+            deleted: RwLock::new(false),
         };
         Ok((segment, broken))
     }
@@ -119,13 +120,11 @@ impl Segment {
         self.size.load(Ordering::Acquire)
     }
 
-    fn path(&self, extension: &str) -> PathBuf {
-        let mut path = self.dir.file(self.base_offset, extension).into_os_string();
-        if self.deleted.load(Ordering::Acquire) {
-            path.push(".");
-            path.push(DELETED);
-        }
-        path.into()
+    /// Does something with a file by its name, which does not change meanwhile.
+    fn with_path<T>(&self, extension: &str, act: impl FnOnce(&Path) -> T) -> T {
+        let deleted = self.deleted.read();
+        let name = if *deleted { format!("{extension}.{DELETED}") } else { extension.to_owned() };
+        act(&self.dir.file(self.base_offset, &name))
     }
 
     /// The open `.log` file; opened if nobody has it open.
@@ -136,7 +135,7 @@ impl Segment {
             LogFile::OnDemand(weak) => match weak.upgrade() {
                 Some(file) => Ok(file),
                 None => {
-                    let opened = Arc::new(disk::open(&self.path(LOG))?);
+                    let opened = Arc::new(self.with_path(LOG, disk::open)?);
                     *file = LogFile::OnDemand(Arc::downgrade(&opened));
                     Ok(opened)
                 }
@@ -276,7 +275,7 @@ impl Segment {
         let (mut offset_index, mut time_index) = (self.offset_index.write(), self.time_index.write());
         *offset_index = OffsetIndex::create(self.dir.clone(), self.base_offset)?;
         *time_index = TimeIndex::create(self.dir.clone(), self.base_offset)?;
-        disk::remove(&self.path(TXN_INDEX))?;
+        self.with_path(TXN_INDEX, disk::remove)?;
 
         let file = self.file()?;
         let size = file.metadata()?.len();
@@ -292,7 +291,7 @@ impl Segment {
                     return Err(scan::ScanError::Batch { position, source });
                 }
                 Err(scan::ScanError::Batch { position, source }) => {
-                    let path = self.path(LOG);
+                    let path = self.dir.file(self.base_offset, LOG);
                     tracing::warn!(path = %path.display(), position, %source, "found invalid messages, cutting there");
                     break;
                 }
@@ -328,7 +327,7 @@ impl Segment {
         let found = self.find(&file, offset, None, self.size())?;
         self.offset_index.write().truncate_to(offset)?;
         self.time_index.write().truncate_to(offset)?;
-        txn_index::truncate_to(&self.path(TXN_INDEX), offset)?;
+        self.with_path(TXN_INDEX, |path| txn_index::truncate_to(path, offset))?;
         if let Some(found) = found {
             file.set_len(found.position)?;
             self.size.store(found.position, Ordering::Release);
@@ -339,11 +338,11 @@ impl Segment {
 
     /// The transactions whose abort markers are here.
     pub fn aborted_txns(&self) -> io::Result<Vec<AbortedTxn>> {
-        txn_index::read(&self.path(TXN_INDEX))
+        self.with_path(TXN_INDEX, txn_index::read)
     }
 
     pub fn add_aborted_txn(&self, aborted: &AbortedTxn) -> io::Result<()> {
-        txn_index::append(&self.path(TXN_INDEX), aborted)
+        self.with_path(TXN_INDEX, |path| txn_index::append(path, aborted))
     }
 
     /// Writes the last index entries: the segment takes no more appends, or the broker stops. The file stays open.
@@ -369,19 +368,20 @@ impl Segment {
         self.time_index.write().write_out()?;
         self.file()?.sync_all()?;
         for extension in [INDEX, TIME_INDEX, TXN_INDEX] {
-            disk::sync(&self.path(extension))?;
+            self.with_path(extension, disk::sync)?;
         }
         Ok(())
     }
 
-    /// Renames the files to `.deleted`, the producer snapshot of the base offset too. Returns their new paths.
+    /// Renames the files to `.deleted`, the producer snapshot of the base offset too. Returns their new paths. Whoever
+    /// holds the segment can go on reading until they are removed.
     pub fn mark_deleted(&self, with_snapshot: bool) -> io::Result<Vec<PathBuf>> {
+        let (mut offset_index, mut time_index) = (self.offset_index.write(), self.time_index.write());
+        let mut deleted = self.deleted.write();
         let mut paths = Vec::new();
-        let mut extensions = vec![LOG, INDEX, TIME_INDEX, TXN_INDEX];
-        if with_snapshot {
-            extensions.push(SNAPSHOT);
-        }
-        for extension in extensions {
+        let extensions = [LOG, INDEX, TIME_INDEX, TXN_INDEX, SNAPSHOT];
+        let renamed = if with_snapshot { extensions.len() } else { extensions.len() - 1 };
+        for extension in &extensions[..renamed] {
             let from = self.dir.file(self.base_offset, extension);
             let to = self.dir.file(self.base_offset, &format!("{extension}.{DELETED}"));
             if from.exists() {
@@ -389,8 +389,17 @@ impl Segment {
                 paths.push(to);
             }
         }
-        self.deleted.store(true, Ordering::Release);
+        *deleted = true;
+        offset_index.renamed_deleted();
+        time_index.renamed_deleted();
         Ok(paths)
+    }
+
+    /// When the `.log` file was last written, wall clock milliseconds.
+    pub fn modified_ms(&self) -> io::Result<i64> {
+        let modified = self.file()?.metadata()?.modified()?;
+        let since_1970 = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

@@ -106,7 +106,7 @@ impl Log {
     }
 
     /// Renames a segment's files and has them deleted after `file.delete.delay.ms`.
-    fn discard_segment(&self, segment: &Arc<Segment>) -> io::Result<()> {
+    pub(super) fn discard_segment(&self, segment: &Arc<Segment>) -> io::Result<()> {
         let paths = segment.mark_deleted(true)?;
         self.log_dir.discard(paths, self.clock.wall_ms().saturating_add(self.config.file_delete_delay_ms));
         Ok(())
