@@ -16,13 +16,13 @@ use super::epochs::Epochs;
 use super::log::{Active, Log, Shared};
 use super::names::{CLEANED, DELETED, INDEX, LEADER_EPOCHS, LOG, SWAP, TIME_INDEX, TXN_INDEX, parse_segment_file};
 use super::producers::Producers;
-use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, ScanError, WHOLE_CHUNK_BYTES, read_batch};
+use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, WHOLE_CHUNK_BYTES, read_batch};
 use super::segment::{PartitionDir, Segment};
 use super::view::{LogView, TAIL_BATCHES};
 use super::{checkpoint, disk, meta, snapshot};
 use crate::config::LogConfig;
 use crate::ids::TopicPartition;
-use crate::record::{BatchError, EndMarker};
+use crate::record::EndMarker;
 use crate::time::Clock;
 
 /// What a log is opened with.
@@ -41,18 +41,8 @@ pub struct OpenOptions {
     pub producer_expiration_ms: i64,
 }
 
-/// Why a partition directory could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// Not the disk's fault: recovery would destroy good data.
-    #[error("{} holds messages in a format older than v2, which is not supported", path.display())]
-    OldFormat { path: PathBuf },
-}
-
 /// Loads a log, or creates an empty one.
-pub fn open(options: OpenOptions) -> Result<Log, LoadError> {
+pub fn open(options: OpenOptions) -> io::Result<Log> {
     let OpenOptions { tp, log_dir, path, config, clean, recovery_point, log_start, producer_expiration_ms } = options;
     let clock = Clock;
     let now_ms = clock.wall_ms();
@@ -89,7 +79,7 @@ pub fn open(options: OpenOptions) -> Result<Log, LoadError> {
                 recovered = true;
                 loader.segments.last().map_or(0, |last| last.next_offset().unwrap_or(last.base_offset))
             }
-            other => other.map_err(|error| loader.old_format_or_io(error))?,
+            other => other?,
         };
     }
     if end < log_start && !loader.segments.is_empty() {
@@ -258,13 +248,12 @@ impl Loader<'_> {
 
     /// Checks all batches from a segment on, and rebuilds what is derived from them. What follows a batch that is not
     /// sound is cut off, whole segments too.
-    fn recover(&mut self, from: usize, log_start: i64) -> Result<(), LoadError> {
+    fn recover(&mut self, from: usize, log_start: i64) -> io::Result<()> {
         let base = self.segments[from].base_offset;
         let start = log_start.max(self.segments[0].base_offset);
         let (now_ms, expiration_ms) = (self.now_ms, self.producer_expiration_ms);
         let mut producers =
-            rebuild_producers(self.path, &self.segments[..from], start.min(base), base, base, now_ms, expiration_ms)
-                .map_err(|error| self.old_format_or_io(error))?;
+            rebuild_producers(self.path, &self.segments[..from], start.min(base), base, base, now_ms, expiration_ms)?;
         for index in from..self.segments.len() {
             let segment = self.segments[index].clone();
             let mut end = segment.base_offset;
@@ -285,7 +274,7 @@ impl Loader<'_> {
                 end = header.next_offset();
                 Ok(())
             });
-            let cut = cut.map_err(|error| self.old_format_or_io(error.into()))?;
+            let cut = cut?;
             producers.set_end(end);
             snapshot::write(self.path, &producers)?;
             if cut > 0 {
@@ -304,14 +293,6 @@ impl Loader<'_> {
             self.log_dir.discard(segment.mark_deleted(true)?, due_ms);
         }
         Ok(())
-    }
-
-    fn old_format_or_io(&self, error: io::Error) -> LoadError {
-        let old = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<ScanError>())
-            .is_some_and(|scan| matches!(scan, ScanError::Batch { source: BatchError::OldFormat(_), .. }));
-        if old { LoadError::OldFormat { path: self.path.to_owned() } } else { LoadError::Io(error) }
     }
 }
 

@@ -265,7 +265,7 @@ impl Log {
             bytes,
             duplicate: false,
             max_timestamp: largest.timestamp,
-            records: found.iter().map(|(header, _)| i64::from(header.records_count)).sum(),
+            records: found.iter().map(|(header, _)| i64::from(header.records_count.max(0))).sum(),
         };
         if found.is_empty() {
             return Ok(info);
@@ -298,7 +298,9 @@ impl Log {
         let (first, last) = (found[0].0.base_offset, found[found.len() - 1].0.last_offset());
         self.note_epochs(found)?;
         if self.should_roll(bytes as u64, largest.timestamp, last, now_ms)? {
-            self.roll_to(first)?;
+            // A wrapper does not tell its first offset; this is not above it.
+            let at_most = if found[0].0.magic < 2 { last - MAX_RELATIVE_OFFSET } else { first };
+            self.roll_to(at_most)?;
         }
 
         let segment = self.active_segment().clone();
@@ -353,9 +355,15 @@ impl Log {
             header.partition_leader_epoch >= 0
                 && self.epochs.would_change(header.partition_leader_epoch, header.base_offset)
         };
-        if found.iter().any(|(header, _)| news(header)) {
+        // A leader that went back to an older format: epochs would mislead, so truncation goes by high watermarks.
+        let forgets = |header: &BatchHeader| header.magic < 2;
+        let forget = !self.epochs.is_empty() && found.iter().any(|(header, _)| forgets(header));
+        if forget || found.iter().any(|(header, _)| news(header)) {
             let mut epochs = Epochs::clone(&self.epochs);
             for (header, _) in found {
+                if forgets(header) {
+                    epochs = Epochs::default();
+                }
                 epochs.assign(header.partition_leader_epoch, header.base_offset);
             }
             self.replace_epochs(epochs)?;

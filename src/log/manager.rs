@@ -4,7 +4,6 @@
 //! methods at the intervals that the settings name.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
@@ -14,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use super::disk;
 use super::error::{OpenError, StorageError};
 use super::handle::LogHandle;
-use super::load::{self, LoadError, OpenOptions};
+use super::load::{self, OpenOptions};
 use super::names::{CLEAN_SHUTDOWN, deleted_dir};
 use super::start::{DirState, ManagerOptions, StartError, load_all, open_dirs};
 use crate::config::LogConfig;
@@ -183,8 +182,7 @@ impl Manager {
                     tracing::info!(%tp, dir = %state.dir.path.display(), "created log");
                     return Ok(log);
                 }
-                Err(LoadError::Io(error)) => error,
-                Err(other) => io::Error::other(other),
+                Err(error) => error,
             };
             if let Err(error) = state.dir.guard::<()>(Err(error)) {
                 failed = error.into();

@@ -37,7 +37,7 @@ pub use dir::{LogDir, OnFailure};
 pub use epochs::Epochs;
 pub use error::{AppendError, FollowerAppendError, OpenError, ReadError, StorageError};
 pub use handle::LogHandle;
-pub use load::{LoadError, OpenOptions, open};
+pub use load::{OpenOptions, open};
 pub use manager::{DirInfo, Manager};
 pub use meta::MetaProperties;
 pub use start::{ManagerOptions, StartError, stored_broker_id};

@@ -83,21 +83,12 @@ impl<'a> Scan<'a> {
         }
         let bytes = self.bytes(HEADER_BYTES)?;
         let bad = |source| ScanError::Batch { position, source };
-        let (size, magic) = match frame(bytes).map_err(bad)? {
+        let (size, _) = match frame(bytes).map_err(bad)? {
             Some(found) => found,
             None => return Ok(None),
         };
         if left < size as u64 {
             return Ok(None);
-        }
-        if magic < 2 {
-            let message = self.bytes(size)?;
-            let stored = u32::from_be_bytes(message[12..16].try_into().expect("four bytes"));
-            let computed = crc32fast::hash(&message[16..]);
-            // A torn v2 header followed by zeros looks like magic 0: only a sound message is one.
-            let source =
-                if stored == computed { BatchError::OldFormat(magic) } else { BatchError::Crc { stored, computed } };
-            return Err(bad(source));
         }
         let header = BatchHeader::read(bytes).map_err(bad)?;
         self.position += size as u64;

@@ -286,10 +286,6 @@ impl Segment {
             let found = match scan.next_checked() {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
-                Err(scan::ScanError::Batch { position, source: crate::record::BatchError::OldFormat(magic) }) => {
-                    let source = crate::record::BatchError::OldFormat(magic);
-                    return Err(scan::ScanError::Batch { position, source });
-                }
                 Err(scan::ScanError::Batch { position, source }) => {
                     let path = self.dir.file(self.base_offset, LOG);
                     tracing::warn!(path = %path.display(), position, %source, "found invalid messages, cutting there");

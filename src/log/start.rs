@@ -15,7 +15,7 @@ use super::checkpoint::OffsetCheckpoint;
 use super::dir::{LogDir, OnFailure, OnRoll};
 use super::disk;
 use super::handle::LogHandle;
-use super::load::{self, LoadError, OpenOptions};
+use super::load::{self, OpenOptions};
 use super::meta::MetaProperties;
 use super::names::{
     CLEAN_SHUTDOWN, CLEANER_OFFSETS, HIGH_WATERMARKS, LOCK, LOG_STARTS, PartitionDirName, RECOVERY_POINTS,
@@ -60,8 +60,6 @@ pub enum StartError {
     UnknownDirectory(PathBuf),
     #[error("partition {tp} is in {} and in {}", first.display(), second.display())]
     DuplicatePartition { tp: TopicPartition, first: PathBuf, second: PathBuf },
-    #[error(transparent)]
-    Load(LoadError),
     #[error("all log dirs have failed")]
     AllDirsFailed,
 }
@@ -230,27 +228,23 @@ pub(super) fn load_all(
         work.push((state.dir.clone(), Mutex::new(VecDeque::from(jobs))));
     }
     let loaded = Mutex::new(HashMap::new());
-    let fatal = Mutex::new(None);
     std::thread::scope(|scope| {
         for (dir, jobs) in &work {
             let threads = options.recovery_threads_per_dir.max(1).min(jobs.lock().len());
             for _ in 0..threads {
                 let name = format!("log-recovery-{}", dir.path.display());
                 let thread = std::thread::Builder::new().name(name);
-                let run = || load_some(dir, jobs, options, &loaded, &fatal);
+                let run = || load_some(dir, jobs, options, &loaded);
                 thread.spawn_scoped(scope, run).expect("the system can start a thread");
             }
         }
     });
-    match fatal.into_inner() {
-        Some(error) => Err(StartError::Load(error)),
-        None if states.iter().all(|state| state.dir.is_offline()) => Err(StartError::AllDirsFailed),
-        None => {
-            let mut logs: HashMap<_, Arc<LogHandle>> = loaded.into_inner();
-            logs.retain(|_, log| !log.log_dir().is_offline());
-            Ok(logs)
-        }
+    if states.iter().all(|state| state.dir.is_offline()) {
+        return Err(StartError::AllDirsFailed);
     }
+    let mut logs: HashMap<_, Arc<LogHandle>> = loaded.into_inner();
+    logs.retain(|_, log| !log.log_dir().is_offline());
+    Ok(logs)
 }
 
 /// Lists a dir's partitions and takes what the last run left: the marker of a clean shutdown, and the checkpoints.
@@ -303,12 +297,11 @@ fn load_some(
     jobs: &Mutex<VecDeque<Job>>,
     options: &ManagerOptions,
     loaded: &Mutex<HashMap<TopicPartition, Arc<LogHandle>>>,
-    fatal: &Mutex<Option<LoadError>>,
 ) {
     loop {
         let job = jobs.lock().pop_front();
         let Some(job) = job else { return };
-        if dir.is_offline() || fatal.lock().is_some() {
+        if dir.is_offline() {
             return;
         }
         let config = options.topic_configs.get(&job.tp.topic).unwrap_or(&options.default_config).clone();
@@ -329,8 +322,7 @@ fn load_some(
                 log.set_high_watermark(Offset(job.high_watermark).clamp(start, end));
                 loaded.lock().insert(job.tp, Arc::new(log));
             }
-            Err(LoadError::Io(error)) => dir.fail(&error),
-            Err(error) => _ = fatal.lock().get_or_insert(error),
+            Err(error) => dir.fail(&error),
         }
     }
 }

@@ -1,19 +1,25 @@
-//! The header of a batch, and the walk over the batches of a buffer.
+//! The header of a batch of any format, and the walk over the batches of a buffer.
+//!
+//! Before magic 2 there are only messages: each is seen as a batch of its own, a wrapper (a message whose value is a
+//! compressed message set) as a batch of many. Their contents are read in [`super::legacy`].
 
 use bytes::{BufMut, Bytes};
 
 use super::codec::Codec;
+use super::legacy;
 use super::records::{RecordError, Records};
 use crate::error::ErrorCode;
 
-/// Bytes of a batch's header: everything before its records.
+/// Bytes of a v2 batch's header: everything before its records.
 pub const HEADER_BYTES: usize = 61;
 /// Bytes that tell a batch's offset, size and format; the magic byte is the last, at the same place in every format.
 pub const PREFIX_BYTES: usize = 17;
 /// Offset and length: what the length does not count.
 const OVERHEAD: usize = 12;
-/// The CRC covers the bytes from here on.
+/// The CRC of a v2 batch covers the bytes from here on.
 const CRC_FROM: usize = 21;
+/// The CRC of an older message covers the bytes from here on.
+const MESSAGE_CRC_FROM: usize = 16;
 /// The smallest length that any format can have (a message of magic 0).
 const MIN_LENGTH: i32 = 14;
 
@@ -24,20 +30,13 @@ pub enum BatchError {
     TooSmall { size: i64 },
     #[error("unknown magic {0}")]
     UnknownMagic(i8),
-    #[error("message format v{0}, older than v2, is not supported")]
-    OldFormat(i8),
     #[error("stored crc {stored:#010x}, computed {computed:#010x}")]
     Crc { stored: u32, computed: u32 },
 }
 
 impl From<&BatchError> for ErrorCode {
-    fn from(error: &BatchError) -> ErrorCode {
-        match error {
-            BatchError::OldFormat(_) => ErrorCode::InvalidRecord,
-            BatchError::TooSmall { .. } | BatchError::UnknownMagic(_) | BatchError::Crc { .. } => {
-                ErrorCode::CorruptMessage
-            }
-        }
+    fn from(_: &BatchError) -> ErrorCode {
+        ErrorCode::CorruptMessage
     }
 }
 
@@ -75,9 +74,16 @@ impl Attributes {
     }
 }
 
-/// The decoded header of a v2 batch.
+/// The decoded header of a batch.
+///
+/// Of a message before magic 2 it tells what can be known without decompressing: `base_offset` and `last_offset` are
+/// both the offset that is written there, which is the *last* one of a wrapper ([`Batch::first_offset`] looks inside);
+/// both timestamps are the message's (-1 in magic 0); there is no epoch and no producer (-1); `records_count` is 1, or
+/// -1 (unknown) for a wrapper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
+    /// The format: 0, 1 or 2.
+    pub magic: i8,
     pub base_offset: i64,
     /// Bytes after the length field.
     pub batch_length: i32,
@@ -110,17 +116,23 @@ pub fn frame(bytes: &[u8]) -> Result<Option<(usize, i8)>, BatchError> {
 }
 
 impl BatchHeader {
-    /// Decodes a header; `bytes` begin at the batch. Errors if it is not a v2 batch; the CRC is not checked.
+    /// Decodes a header; `bytes` begin at the batch and hold at least its header. The CRC is not checked.
     pub fn read(bytes: &[u8]) -> Result<Self, BatchError> {
-        let (size, magic) = frame(bytes)?.ok_or(BatchError::TooSmall { size: bytes.len() as i64 })?;
+        let too_small = |size: usize| BatchError::TooSmall { size: size as i64 };
+        let (size, magic) = frame(bytes)?.ok_or(too_small(bytes.len()))?;
         if magic < 2 {
-            return Err(BatchError::OldFormat(magic));
+            return match bytes.get(..legacy::header_bytes(magic)) {
+                _ if size < legacy::min_bytes(magic) => Err(too_small(size)),
+                None => Err(too_small(bytes.len())),
+                Some(header) => Ok(Self::of_message(header, magic)),
+            };
         }
-        let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(BatchError::TooSmall { size: bytes.len() as i64 })?;
+        let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(too_small(bytes.len()))?;
         if size < HEADER_BYTES {
-            return Err(BatchError::TooSmall { size: size as i64 });
+            return Err(too_small(size));
         }
         Ok(Self {
+            magic,
             base_offset: i64_at(header, 0),
             batch_length: i32_at(header, 8),
             partition_leader_epoch: i32_at(header, 12),
@@ -136,7 +148,33 @@ impl BatchHeader {
         })
     }
 
-    /// The bytes of the header.
+    fn of_message(header: &[u8], magic: i8) -> Self {
+        let timestamp = if magic == 0 { -1 } else { i64_at(header, 18) };
+        // Magic 0 has no timestamp type, and neither has producers, markers or horizons.
+        let attributes = Attributes(i16::from(header[17]) & if magic == 0 { 7 } else { 15 });
+        Self {
+            magic,
+            base_offset: i64_at(header, 0),
+            batch_length: i32_at(header, 8),
+            partition_leader_epoch: -1,
+            crc: i32_at(header, 12) as u32,
+            attributes,
+            last_offset_delta: 0,
+            base_timestamp: timestamp,
+            max_timestamp: timestamp,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            records_count: if attributes.codec() == Some(Codec::None) { 1 } else { -1 },
+        }
+    }
+
+    /// Is it a message before magic 2 that wraps others?
+    pub fn is_wrapper(&self) -> bool {
+        self.magic < 2 && self.attributes.codec() != Some(Codec::None)
+    }
+
+    /// The bytes of the header of a v2 batch.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let mut out = &mut bytes[..];
@@ -180,7 +218,7 @@ impl BatchHeader {
         if self.base_sequence < 0 { -1 } else { add_sequence(self.base_sequence, self.last_offset_delta) }
     }
 
-    /// The CRC that this header would have in front of these records.
+    /// The CRC that this header of a v2 batch would have in front of these records.
     pub fn compute_crc(&self, records: &[u8]) -> u32 {
         crc32c::crc32c_append(crc32c::crc32c(&self.encode()[CRC_FROM..]), records)
     }
@@ -202,22 +240,28 @@ pub struct Batch {
 impl Batch {
     /// The first batch of `bytes`. `None` if it is not there as a whole.
     pub fn read(bytes: &Bytes) -> Result<Option<Self>, BatchError> {
-        let Some((size, magic)) = frame(bytes)? else { return Ok(None) };
+        let Some((size, _)) = frame(bytes)? else { return Ok(None) };
         if bytes.len() < size {
             return Ok(None);
-        }
-        if magic < 2 {
-            return Err(BatchError::OldFormat(magic));
         }
         Ok(Some(Self { header: BatchHeader::read(&bytes[..size])?, bytes: bytes.slice(..size) }))
     }
 
-    /// The records as they are stored, compressed or not.
+    /// The records of a v2 batch as they are stored, compressed or not; empty before magic 2.
     pub fn payload(&self) -> Bytes {
-        self.bytes.slice(HEADER_BYTES..)
+        if self.header.magic < 2 { Bytes::new() } else { self.bytes.slice(HEADER_BYTES..) }
     }
 
-    /// Compares the stored CRC-32C with the bytes.
+    /// Offset of the first record (or of what compaction removed there). Decompresses a magic 1 wrapper.
+    pub fn first_offset(&self) -> Result<i64, RecordError> {
+        if self.header.is_wrapper() {
+            Ok(legacy::Messages::new(self)?.first_offset())
+        } else {
+            Ok(self.header.base_offset)
+        }
+    }
+
+    /// Compares the stored CRC (CRC-32C; CRC-32 before magic 2) with the bytes.
     pub fn check_crc(&self) -> Result<(), BatchError> {
         check_crc(&self.header, &self.bytes)
     }
@@ -226,11 +270,19 @@ impl Batch {
     pub fn records(&self) -> Result<Records, RecordError> {
         Records::new(self)
     }
+
+    /// The messages of a batch before magic 2, with their own CRCs.
+    pub fn messages(&self) -> Result<legacy::Messages, RecordError> {
+        legacy::Messages::new(self)
+    }
 }
 
 /// Compares a header's CRC with the bytes of its batch.
 pub(crate) fn check_crc(header: &BatchHeader, batch: &[u8]) -> Result<(), BatchError> {
-    let computed = crc32c::crc32c(&batch[CRC_FROM..]);
+    let computed = match header.magic {
+        2 => crc32c::crc32c(&batch[CRC_FROM..]),
+        _ => crc32fast::hash(&batch[MESSAGE_CRC_FROM..]),
+    };
     if computed == header.crc { Ok(()) } else { Err(BatchError::Crc { stored: header.crc, computed }) }
 }
 

@@ -159,6 +159,7 @@ impl BatchBuilder {
         };
         let stamped = if self.append_time.is_some() { Attributes::LOG_APPEND_TIME } else { 0 };
         let mut header = BatchHeader {
+            magic: 2,
             base_offset: self.base_offset,
             batch_length: (HEADER_BYTES - 12 + records.len()) as i32,
             partition_leader_epoch: self.leader_epoch,

@@ -171,6 +171,37 @@ fn check_lz4_frame(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// The LZ4 frame of a magic 0 wrapper with the header checksum that the format asks for: the clients of that time
+/// computed it over the wrong bytes, and it is not verified (KAFKA-3160). What is no such frame stays as it is.
+pub(super) fn lz4_frame_of_magic_0(frame: &Bytes) -> Bytes {
+    let has_content_size = frame.get(4).is_some_and(|flags| flags & 8 != 0);
+    let checksum_at = if has_content_size { 14 } else { 6 };
+    if frame.len() <= checksum_at {
+        return frame.clone();
+    }
+    let mut fixed = frame.to_vec();
+    fixed[checksum_at] = lz4_header_checksum(&frame[4..checksum_at]);
+    fixed.into()
+}
+
+/// Second byte of the xxHash32 (seed 0) of fewer than 16 bytes.
+fn lz4_header_checksum(bytes: &[u8]) -> u8 {
+    const PRIMES: [u32; 5] = [0x9e37_79b1, 0x85eb_ca77, 0xc2b2_ae3d, 0x27d4_eb2f, 0x1656_67b1];
+    let mut hash = PRIMES[4].wrapping_add(bytes.len() as u32);
+    let words = bytes.chunks_exact(4);
+    let tail = words.remainder();
+    for word in words {
+        let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+        hash = hash.wrapping_add(word.wrapping_mul(PRIMES[2])).rotate_left(17).wrapping_mul(PRIMES[3]);
+    }
+    for byte in tail {
+        hash = hash.wrapping_add(u32::from(*byte).wrapping_mul(PRIMES[4])).rotate_left(11).wrapping_mul(PRIMES[0]);
+    }
+    hash = (hash ^ (hash >> 15)).wrapping_mul(PRIMES[1]);
+    hash = (hash ^ (hash >> 13)).wrapping_mul(PRIMES[2]);
+    ((hash ^ (hash >> 16)) >> 8) as u8
+}
+
 /// An LZ4 stream that knows whether its frame came to an end; the crate's decoder takes the end of its input for it.
 struct Lz4Reader<'a>(Option<lz4::Decoder<&'a [u8]>>);
 
@@ -293,6 +324,18 @@ mod tests {
         let mut linked = lz4::EncoderBuilder::new().block_mode(lz4::BlockMode::Linked).build(Vec::new()).unwrap();
         linked.write_all(b"hello").unwrap();
         assert!(Codec::Lz4.decompress(&Bytes::from(linked.finish().0), 1000).is_err());
+    }
+
+    #[test]
+    fn lz4_header_checksums() {
+        assert_eq!(lz4_header_checksum(&[0x60, 0x40]), 0x82);
+        // What the clients of magic 0 hashed: the frame's magic as well.
+        assert_eq!(lz4_header_checksum(&[0x04, 0x22, 0x4d, 0x18, 0x60, 0x40]), 0x1a);
+        let mut frame = Compression::from(Codec::Lz4).compress(b"hello hello hello hello");
+        frame[6] = 0x1a;
+        let frame = Bytes::from(frame);
+        assert!(Codec::Lz4.decompress(&frame, 100).is_err());
+        assert_eq!(Codec::Lz4.decompress(&lz4_frame_of_magic_0(&frame), 100).unwrap().len(), 23);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Record batches (format v2, magic 2): reading, checking, building, compressing.
+//! Record batches: reading, checking, building, compressing.
 //!
 //! Pure functions over bytes: no files, no sockets, no clock. The formats are those of Kafka's
-//! `org.apache.kafka.common.record`; a batch is
+//! `org.apache.kafka.common.record`; a batch of magic 2 is
 //!
 //! ```text
 //! base offset i64 | length i32 | leader epoch i32 | magic i8 | crc u32 | attributes i16 | last offset delta i32 |
@@ -10,12 +10,13 @@
 //!
 //! The CRC covers everything after itself, so a leader may set the offset and its epoch without touching it; that is
 //! what makes the common append free of copies. Only the records are compressed, never the header.
-//! The formats before magic 2 are refused with [`BatchError::OldFormat`]: nothing reads or cuts them by mistake.
+//! The messages of the formats before (magic 0 and 1) are read through the same [`Batch`], one message a batch.
 
 mod batch;
 mod build;
 mod codec;
 mod control;
+mod legacy;
 mod records;
 mod validate;
 mod varint;
@@ -25,6 +26,7 @@ pub(crate) use batch::{add_sequence, check_crc};
 pub use build::{BatchBuilder, NO_TIMESTAMP};
 pub use codec::{Codec, CodecError, Compression, DECOMPRESSED_LIMIT_BYTES};
 pub use control::{EndMarker, EndTxn, end_txn_batch};
+pub use legacy::{Message, Messages};
 pub use records::{Header, Record, RecordError, RecordSummary, Records, walk};
 pub use validate::{
     AppendOrigin, Prepared, PreparedBatch, RecordFault, ValidateError, ValidateOptions, check_produce, validate,

@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 
 use super::batch::Batch;
 use super::codec::{Codec, CodecError, DECOMPRESSED_LIMIT_BYTES};
+use super::legacy::Messages;
 use super::varint::{VarintError, varint, varlong};
 use crate::error::ErrorCode;
 
@@ -17,6 +18,8 @@ const WALK_BUFFER_BYTES: usize = 16 * 1024;
 pub enum RecordError {
     #[error("invalid record: {0}")]
     Invalid(&'static str),
+    #[error("corrupt message: {0}")]
+    Corrupt(&'static str),
     #[error(transparent)]
     Codec(#[from] CodecError),
     #[error("records cannot be decompressed: {0}")]
@@ -36,6 +39,7 @@ impl From<&RecordError> for ErrorCode {
     fn from(error: &RecordError) -> ErrorCode {
         match error {
             RecordError::Invalid(_) => ErrorCode::InvalidRecord,
+            RecordError::Corrupt(_) => ErrorCode::CorruptMessage,
             RecordError::Codec(_) | RecordError::Stream(_) => ErrorCode::UnknownServerError,
         }
     }
@@ -70,8 +74,8 @@ pub struct RecordSummary {
     pub has_value: bool,
 }
 
-/// Visits each record without keeping any byte of it: compressed batches are streamed, so memory stays bounded
-/// whatever they decompress to. Errors unless exactly the declared number of records fills the batch exactly.
+/// Visits each record of a v2 batch without keeping any byte of it: compressed batches are streamed, so memory stays
+/// bounded whatever they decompress to. Errors unless exactly the declared number of records fills the batch exactly.
 pub fn walk(batch: &Batch, visit: impl FnMut(RecordSummary)) -> Result<(), RecordError> {
     let payload = batch.payload();
     match codec_of(batch)? {
@@ -80,7 +84,7 @@ pub fn walk(batch: &Batch, visit: impl FnMut(RecordSummary)) -> Result<(), Recor
     }
 }
 
-fn codec_of(batch: &Batch) -> Result<Codec, RecordError> {
+pub(super) fn codec_of(batch: &Batch) -> Result<Codec, RecordError> {
     let attributes = batch.header.attributes;
     Ok(attributes.codec().ok_or(CodecError::UnknownCodec(attributes.0 & 7))?)
 }
@@ -162,16 +166,55 @@ impl<R: BufRead> Counted<R> {
     }
 }
 
-/// The records of a batch as slices of its (decompressed) bytes. After an error the iteration is over.
+/// The records of a batch of any format as slices of its (decompressed) bytes. After an error the iteration is over.
 #[derive(Debug)]
-pub struct Records {
+pub struct Records(Source);
+
+#[derive(Debug)]
+enum Source {
+    Current(Current),
+    /// Of a wrapper or of a plain message.
+    Messages {
+        messages: Messages,
+        wrapped: bool,
+    },
+}
+
+impl Records {
+    pub(super) fn new(batch: &Batch) -> Result<Self, RecordError> {
+        Ok(Self(match batch.header.magic {
+            2 => Source::Current(Current::new(batch)?),
+            _ => Source::Messages { messages: Messages::new(batch)?, wrapped: batch.header.is_wrapper() },
+        }))
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Source::Current(records) => records.next(),
+            Source::Messages { messages, wrapped } => Some(messages.next()?.and_then(|message| {
+                if *wrapped && message.codec != Some(Codec::None) {
+                    return Err(RecordError::Invalid("a message in a wrapper is compressed"));
+                }
+                Ok(message.into_record())
+            })),
+        }
+    }
+}
+
+/// The records of a v2 batch.
+#[derive(Debug)]
+struct Current {
     batch: Batch,
     rest: Bytes,
     left: i32,
 }
 
-impl Records {
-    pub(super) fn new(batch: &Batch) -> Result<Self, RecordError> {
+impl Current {
+    fn new(batch: &Batch) -> Result<Self, RecordError> {
         let rest = codec_of(batch)?.decompress(&batch.payload(), DECOMPRESSED_LIMIT_BYTES)?;
         Ok(Self { batch: batch.clone(), rest, left: batch.header.records_count.max(0) })
     }
@@ -207,7 +250,7 @@ impl Records {
     }
 }
 
-impl Iterator for Records {
+impl Iterator for Current {
     type Item = Result<Record, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {

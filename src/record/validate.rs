@@ -144,20 +144,18 @@ pub fn check_produce(records: &Bytes, api_version: i16) -> Result<(), ValidateEr
     let mut list = batches(records.clone());
     match list.next().transpose() {
         Ok(None) => return invalid("must have at least one record batch per partition"),
+        Ok(Some(batch)) if batch.header.magic < 2 => {
+            return invalid("are only allowed to contain record batches with magic version 2");
+        }
         Ok(Some(batch)) if batch.header.attributes.codec() == Some(Codec::Zstd) && api_version < 7 => {
             return Err(ValidateError::ZstdNotSupported);
         }
         Ok(Some(_)) => {}
-        Err(BatchError::OldFormat(_)) => {
-            return invalid("are only allowed to contain record batches with magic version 2");
-        }
         Err(error) => return Err(error.into()),
     }
     match list.next() {
         None => Ok(()),
-        Some(Ok(_) | Err(BatchError::OldFormat(_))) => {
-            invalid("are only allowed to contain exactly one record batch per partition")
-        }
+        Some(Ok(_)) => invalid("are only allowed to contain exactly one record batch per partition"),
         Some(Err(error)) => Err(error.into()),
     }
 }
@@ -209,6 +207,9 @@ fn only_batch(records: &Bytes, options: &ValidateOptions) -> Result<Batch, Valid
     let mut several = false;
     for batch in batches(records.clone()) {
         let batch = batch?;
+        if batch.header.magic < 2 {
+            return Err(ValidateError::InvalidRecord("The log takes only record batches with magic version 2".into()));
+        }
         if options.origin == AppendOrigin::Client && batch.header.base_offset != 0 {
             let text =
                 format!("The baseOffset of the record batch should be 0, but it is {}", batch.header.base_offset);
