@@ -20,6 +20,7 @@ pub mod producer_ids;
 pub mod record;
 pub mod replica;
 pub mod time;
+pub mod txn;
 pub mod wait;
 pub mod wire;
 pub mod zk;

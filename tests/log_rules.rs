@@ -167,11 +167,53 @@ fn transactional(pid: i64, sequence: i32) -> Bytes {
 }
 
 #[test]
+fn a_transaction_begins_only_under_the_guard_of_its_verification() {
+    let dir = tempdir();
+    let mut log = open_clean(&dir.path().join("t-0"), &LogConfig::default());
+    let with = |guard| LeaderAppend { txn: TxnCheck::Verified(guard), ..client(0, 1000) };
+    let coordinator = LeaderAppend { origin: AppendOrigin::Coordinator, ..with(None) };
+    let first = log.begin_verification(1, 0, 1);
+    assert!(first.is_some() && log.begin_verification(1, 0, 0) == first, "one verification at a time");
+    assert_eq!(
+        code(log.append_as_leader(&transactional(1, 1), &with(first))),
+        ErrorCode::OutOfOrderSequenceNumber,
+        "the lower sequence comes first"
+    );
+    assert_eq!(code(log.append_as_leader(&transactional(1, 0), &with(None))), ErrorCode::InvalidTxnState);
+    // A marker overtakes the verification.
+    log.append_as_leader(&end_txn_batch(EndTxn::Abort, 1, 0, 0, 1000), &coordinator).unwrap();
+    assert_eq!(code(log.append_as_leader(&transactional(1, 0), &with(first))), ErrorCode::InvalidTxnState);
+    let second = log.begin_verification(1, 0, 0);
+    assert_ne!(second, first);
+    log.append_as_leader(&transactional(1, 0), &with(second)).unwrap();
+    assert_eq!(log.begin_verification(1, 0, 1), None, "it is open");
+    log.append_as_leader(&transactional(1, 1), &with(None)).unwrap();
+    // The group coordinator's batches are held to it as well.
+    assert_eq!(code(log.append_as_leader(&transactional(2, 0), &coordinator)), ErrorCode::InvalidTxnState);
+}
+
+#[test]
+fn a_transaction_that_is_open_too_long_is_late() {
+    let dir = tempdir();
+    let mut log = open_clean(&dir.path().join("t-0"), &LogConfig::default());
+    assert!(!log.view().has_late_transaction(i64::MAX, 0));
+    log.append_as_leader(&transactional(1, 0), &client(0, 1000)).unwrap(); // Its timestamp is 1000.
+    let late_after = 1000 + 900_000 + 300_000;
+    assert!(
+        !log.view().has_late_transaction(late_after, 900_000)
+            && log.view().has_late_transaction(late_after + 1, 900_000)
+    );
+    let coordinator = LeaderAppend { origin: AppendOrigin::Coordinator, ..client(0, 1000) };
+    log.append_as_leader(&end_txn_batch(EndTxn::Commit, 1, 0, 0, 1000), &coordinator).unwrap();
+    assert!(!log.view().has_late_transaction(late_after + 1, 900_000));
+}
+
+#[test]
 fn transactions_hold_back_committed_reads() {
     let dir = tempdir();
     let mut log = open_clean(&dir.path().join("t-0"), &LogConfig::default());
     let coordinator = LeaderAppend { origin: AppendOrigin::Coordinator, ..client(0, 1000) };
-    let verifying = LeaderAppend { needs_open_txn: true, ..client(0, 1000) };
+    let verifying = LeaderAppend { txn: TxnCheck::Verified(None), ..client(0, 1000) };
     assert_eq!(code(log.append_as_leader(&transactional(1, 0), &verifying)), ErrorCode::InvalidTxnState);
     log.append_as_leader(&batch_of(1, 0, "v"), &client(0, 1000)).unwrap(); // 0
     log.append_as_leader(&transactional(1, 0), &client(0, 1000)).unwrap(); // 1

@@ -20,6 +20,7 @@ pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_producers;
 pub mod elect_leaders;
 pub mod envelope;
 pub mod fetch;
@@ -45,6 +46,7 @@ pub mod sasl_handshake;
 pub mod stop_replica;
 pub mod sync_group;
 pub mod update_metadata;
+pub mod write_txn_markers;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -92,7 +94,7 @@ apis! {
     pub static OFFERED: Broker;
 
     // schema                   handler                            versions  kind
-    produce                  => produce::handle,                   3..=11,   two_phase if |request| request.acks != 0;
+    produce                  => produce::handle,                   3..=11,   two_phase if |request| request.acks != 0 && request.transactional_id.is_none();
     fetch                    => fetch::handle,                     4..=17,   long_poll;
     list_offsets             => list_offsets::handle,              1..=9,    one_phase;
     leader_and_isr           => leader_and_isr::handle,            0..=7,    one_phase;
@@ -118,6 +120,7 @@ apis! {
     api_versions             => api_versions::handle,              0..=4,    one_phase;
     sasl_authenticate        => sasl_authenticate::handle,         0..=2,    one_phase;
     init_producer_id         => init_producer_id::handle,          0..=5,    one_phase;
+    write_txn_markers        => write_txn_markers::handle,         0..=1,    one_phase;
     delete_groups            => delete_groups::handle,             0..=2,    one_phase;
     elect_leaders            => elect_leaders::handle,             0..=2,    one_phase;
     alter_partition_reassignments => alter_partition_reassignments::handle, 0..=0, one_phase;
@@ -126,6 +129,7 @@ apis! {
     alter_partition          => alter_partition::handle,           0..=3,    one_phase;
     envelope                 => envelope::handle,                  0..=0,    one_phase;
     describe_cluster         => describe_cluster::handle,          0..=1,    one_phase;
+    describe_producers       => describe_producers::handle,        0..=0,    one_phase;
     allocate_producer_ids    => allocate_producer_ids::handle,     0..=0,    one_phase;
     consumer_group_heartbeat => consumer_group_heartbeat::handle,  0..=0,    one_phase;
     consumer_group_describe  => consumer_group_describe::handle,   0..=0,    one_phase;

@@ -4,18 +4,21 @@
 //!   high watermark has passed the batch, or `timeout_ms` is over (7, the data stays).
 //! - Partitions fail one by one. All appends happen before the first await, so requests of one connection keep their
 //!   order; only the wait for replicas overlaps with later requests.
-//! - Leaves out: versions 0-2 (older record formats), quotas, transactions (transactional batches are answered 48).
-//!   Studied: `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`.
+//! - A transaction that is not open yet in a partition is verified with its coordinator first (KIP-890); requests with
+//!   a transactional id therefore run one after another.
+//! - Leaves out: versions 0-2 (older record formats), quotas.
+//!   Studied: `KafkaApis.handleProduceRequest`, `ReplicaManager.{handleProduceAppend, appendRecords}`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 
 use super::hints::LeaderHints;
 use super::prelude::*;
-use crate::ids::{CONSUMER_OFFSETS, Offset, TRANSACTION_STATE};
-use crate::log::AppendError;
+use crate::ids::{CONSUMER_OFFSETS, Offset, TRANSACTION_STATE, TopicPartition};
+use crate::log::{AppendError, Guard};
 use crate::record::{AppendOrigin, BatchHeader, ValidateError, check_produce};
+use crate::replica::txn::TxnProducer;
 use crate::replica::{CommitWait, LeaderAppendError, Manager, Partition};
 use crate::time::Millis;
 use messages::produce::*;
@@ -36,13 +39,20 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, mut request: Reques
             |_: &str, data: PartitionProduceData| failed(data.index, ErrorCode::TransactionalIdAuthorizationFailed);
         return answer(acks, each(request.topic_data, refuse));
     }
+    let mut guards = match verify(replicas, ctx, &request).await {
+        Ok(guards) => guards,
+        Err(error) => return answer(acks, each(request.topic_data, |_, data| failed(data.index, error))),
+    };
     let timeout_ms = Millis::from(request.timeout_ms);
     let mut waiting: BTreeMap<(usize, usize), (Arc<Partition>, Offset)> = BTreeMap::new();
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for (t, topic) in request.topic_data.into_iter().enumerate() {
         let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
         for (p, data) in topic.partition_data.into_iter().enumerate() {
-            let (response, appended) = append(replicas, ctx, acks, &topic.name, data);
+            let (response, appended) = match guards.remove(&(t, p)).unwrap_or(Ok(None)) {
+                Ok(guard) => append(replicas, ctx, acks, &topic.name, data, guard),
+                Err(error) => (unverified(data.index, error, ctx.api_version), None),
+            };
             partition_responses.push(response);
             if let Some(appended) = appended {
                 waiting.insert((t, p), appended);
@@ -123,6 +133,62 @@ fn is_transactional(request: &Request) -> bool {
     })
 }
 
+/// By place in the request: what an append needs, or why the batch must not be written.
+type Guards = HashMap<(usize, usize), Result<Option<Guard>, ErrorCode>>;
+
+/// Verifies the transaction for the partitions where it is about to begin.
+///
+/// # Errors
+/// INVALID_PRODUCER_ID_MAPPING for the whole request if it carries more than one transactional producer.
+async fn verify(replicas: &Manager, ctx: &RequestContext, request: &Request) -> Result<Guards, ErrorCode> {
+    let Some(transactional_id) = &request.transactional_id else { return Ok(Guards::new()) };
+    let image = replicas.env().metadata.image();
+    let (mut places, mut partitions) = (Vec::new(), Vec::new());
+    let mut producer: Option<(i64, i16)> = None;
+    for (t, topic) in request.topic_data.iter().enumerate() {
+        for (p, data) in topic.partition_data.iter().enumerate() {
+            let Records::Bytes(bytes) = &data.records else { continue };
+            let Ok(header) = BatchHeader::read(bytes) else { continue };
+            let known =
+                image.partition(&topic.name, data.index).is_some() && check_produce(bytes, ctx.api_version).is_ok();
+            if !known || !header.has_producer_id() || !header.attributes.transactional() {
+                continue;
+            }
+            if *producer.get_or_insert((header.producer_id, header.producer_epoch))
+                != (header.producer_id, header.producer_epoch)
+            {
+                return Err(ErrorCode::InvalidProducerIdMapping);
+            }
+            places.push((t, p));
+            partitions.push((TopicPartition::new(&*topic.name, data.index), header.base_sequence));
+        }
+    }
+    let Some((producer_id, epoch)) = producer else { return Ok(Guards::new()) };
+    let transactional_id = transactional_id.to_string();
+    let producer = TxnProducer { transactional_id, producer_id, epoch, knows_abortable: ctx.api_version > 10 };
+    let results = replicas.verify_txn(&producer, &partitions).await;
+    Ok(places.into_iter().zip(results).collect())
+}
+
+/// The answer for a batch whose transaction could not be verified. Where asking again may help, it is told as an error
+/// that every client generation retries without looking for another leader.
+fn unverified(index: i32, error: ErrorCode, version: i16) -> PartitionProduceResponse {
+    let (error, message) = match error {
+        ErrorCode::InvalidTxnState => (error, Some("Partition was not added to the transaction".to_owned())),
+        ErrorCode::ConcurrentTransactions
+        | ErrorCode::NetworkException
+        | ErrorCode::CoordinatorLoadInProgress
+        | ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::NotCoordinator => {
+            let text = "Unable to verify the partition has been added to the transaction. Underlying error";
+            (ErrorCode::NotEnoughReplicas, Some(format!("{text}: {}", error.name())))
+        }
+        other => (other, None),
+    };
+    let error_code = wire_code(error, version);
+    PartitionProduceResponse { error_code, error_message: message.map(Str::from), ..failed(index, error) }
+}
+
 /// Appends one partition's records; also returns what an acks=all answer has to wait for.
 fn append(
     replicas: &Manager,
@@ -130,6 +196,7 @@ fn append(
     acks: i16,
     topic: &str,
     data: PartitionProduceData,
+    guard: Option<Guard>,
 ) -> (PartitionProduceResponse, Option<(Arc<Partition>, Offset)>) {
     let index = data.index;
     let refuse = |error| (failed(index, error), None);
@@ -149,7 +216,7 @@ fn append(
     if (topic == CONSUMER_OFFSETS || topic == TRANSACTION_STATE) && ctx.client_id() != ADMIN_CLIENT {
         return refuse(ErrorCode::InvalidTopicException);
     }
-    match replicas.append(topic, index, &records, AppendOrigin::Client, acks == -1) {
+    match replicas.append_verified(topic, index, &records, AppendOrigin::Client, acks == -1, guard) {
         Ok((partition, info)) => {
             let response = PartitionProduceResponse {
                 index,

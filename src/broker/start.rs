@@ -19,7 +19,7 @@ use crate::cluster::watch::ConfigWatch;
 use crate::config::{LogConfig, Release, Settings, keys};
 use crate::controller::{self, channel, driver};
 use crate::group::{Coordinator, GroupConfig};
-use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TopicName, TopicPartition};
+use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TRANSACTION_STATE, TopicName, TopicPartition};
 use crate::log::OnFailure;
 use crate::log::{self, ManagerOptions};
 use crate::metrics::Metrics;
@@ -29,6 +29,8 @@ use crate::producer_ids::{ControllerBlocks, ProducerIds};
 use crate::replica::links::{ActiveController, BrokerLinks};
 use crate::replica::{self, Parts};
 use crate::time::Clock;
+use crate::txn::peers::TcpPeers;
+use crate::txn::verifier::{PartitionCount, Verifier};
 use crate::wait::{Runtime, TokioRuntime};
 use crate::zk::data::{BrokerRegistration, Endpoint};
 use crate::zk::op::ZkError;
@@ -92,6 +94,11 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         Some(topic) => topic.partitions.len() as i32,
         None => settings.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),
     };
+    let txn_partitions = match topics::assignment(&zk, TRANSACTION_STATE).await? {
+        Some(topic) => topic.partitions.len() as i32,
+        None => settings.get(keys::TRANSACTION_STATE_LOG_NUM_PARTITIONS),
+    };
+    let txn_partitions = Arc::new(PartitionCount(txn_partitions.into()));
 
     let server = Server::bind(ServerOptions::from_settings(&settings)).await?;
     let registration = broker_registration(&settings, &server, clock, protocol);
@@ -119,6 +126,9 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let group_log = Arc::new(GroupLog(replicas.clone()));
     let groups = Coordinator::new(group_log, runtime.clone(), clock, group_config(&settings), offsets_partitions);
     replicas.set_role_listener(Arc::new(Roles(Arc::downgrade(&groups))));
+    let peers = Arc::new(txn_peers(&settings, id, &metadata));
+    let verifier = Verifier::new(metadata.clone(), txn_partitions, peers.clone(), runtime.clone(), clock, &metrics);
+    replicas.set_txn_verifier(Arc::new(verifier));
     replica::metrics::register(&metrics, &replicas);
     replicas.start(Box::new(ActiveController::new(links, id.to_string())));
 
@@ -334,6 +344,13 @@ fn links(settings: &Settings, metadata: &Arc<MetadataCache>) -> BrokerLinks {
         connect_timeout: client.connect_timeout,
         receive_buffer_bytes: client.receive_buffer_bytes,
     }
+}
+
+/// Connections for the requests of transactions.
+fn txn_peers(settings: &Settings, id: BrokerId, metadata: &Arc<MetadataCache>) -> TcpPeers {
+    let listener = settings.inter_broker_listener().name.as_str().into();
+    let options = ClientOptions::from_settings(settings, keys::REQUEST_TIMEOUT_MS, -1);
+    TcpPeers::new(metadata.clone(), listener, format!("broker-{id}-txn"), options)
 }
 
 fn group_config(settings: &Settings) -> GroupConfig {

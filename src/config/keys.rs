@@ -355,12 +355,12 @@ keys! {
     SSL_TRUSTSTORE_TYPE: String = "ssl.truststore.type", Str, "JKS", Any, Medium, PerBroker, Refused, "TLS key/trust material and policy";
     TELEMETRY_MAX_BYTES: i32 = "telemetry.max.bytes", Int, "1048576", AtLeast(1), Low, ReadOnly, Inert, "KIP-714, not in ZK mode";
     TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS: i32 = "transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, "10000", AtLeast(1), Low, ReadOnly, Ignored, "abort-scan period";
-    TRANSACTION_MAX_TIMEOUT_MS: i32 = "transaction.max.timeout.ms", Int, "900000", AtLeast(1), High, ReadOnly, Ignored, "largest txn timeout";
-    TRANSACTION_PARTITION_VERIFICATION_ENABLE: bool = "transaction.partition.verification.enable", Boolean, "true", Any, Low, ClusterWide, Ignored, "KIP-890 verification";
+    TRANSACTION_MAX_TIMEOUT_MS: i32 = "transaction.max.timeout.ms", Int, "900000", AtLeast(1), High, ReadOnly, Honoured, "largest txn timeout";
+    TRANSACTION_PARTITION_VERIFICATION_ENABLE: bool = "transaction.partition.verification.enable", Boolean, "true", Any, Low, ClusterWide, Honoured, "KIP-890 verification";
     TRANSACTION_REMOVE_EXPIRED_TRANSACTION_CLEANUP_INTERVAL_MS: i32 = "transaction.remove.expired.transaction.cleanup.interval.ms", Int, "3600000", AtLeast(1), Low, ReadOnly, Ignored, "txn id expiry period";
     TRANSACTION_STATE_LOG_LOAD_BUFFER_SIZE: i32 = "transaction.state.log.load.buffer.size", Int, "5242880", AtLeast(1), High, ReadOnly, Ignored, "read step when loading";
     TRANSACTION_STATE_LOG_MIN_ISR: i32 = "transaction.state.log.min.isr", Int, "2", AtLeast(1), High, ReadOnly, Ignored, "min ISR of __transaction_state";
-    TRANSACTION_STATE_LOG_NUM_PARTITIONS: i32 = "transaction.state.log.num.partitions", Int, "50", AtLeast(1), High, ReadOnly, Ignored, "its partitions";
+    TRANSACTION_STATE_LOG_NUM_PARTITIONS: i32 = "transaction.state.log.num.partitions", Int, "50", AtLeast(1), High, ReadOnly, Honoured, "its partitions";
     TRANSACTION_STATE_LOG_REPLICATION_FACTOR: i16 = "transaction.state.log.replication.factor", Short, "3", AtLeast(1), High, ReadOnly, Ignored, "its RF";
     TRANSACTION_STATE_LOG_SEGMENT_BYTES: i32 = "transaction.state.log.segment.bytes", Int, "104857600", AtLeast(1), High, ReadOnly, Ignored, "its segment size";
     TRANSACTIONAL_ID_EXPIRATION_MS: i32 = "transactional.id.expiration.ms", Int, "604800000", AtLeast(1), High, ReadOnly, Ignored, "forget idle txn ids";

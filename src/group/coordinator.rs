@@ -15,6 +15,7 @@ use super::machine::{Claim, Effect, Group, Join, Joined, State, Synced};
 use super::member::Token;
 use super::offsets::{Committed, Offsets};
 use super::records;
+use super::txn::OpenTxns;
 use crate::error::ErrorCode;
 use crate::ids::{LeaderEpoch, Offset, TopicPartition, java_string_hash, kafka_abs};
 use crate::time::{Clock, Millis};
@@ -71,6 +72,7 @@ pub(super) struct ShardState {
     pub groups: HashMap<String, Held>,
     joins: HashMap<Token, Fill<Joined>>,
     syncs: HashMap<Token, Fill<Synced>>,
+    pub open_txns: OpenTxns,
 }
 
 /// One partition of `__consumer_offsets` under this broker's lead.

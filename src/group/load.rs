@@ -8,7 +8,7 @@ use super::machine::Group;
 use super::records::{self, Entry};
 use crate::error::ErrorCode;
 use crate::ids::Offset;
-use crate::record;
+use crate::record::{self, EndMarker, EndTxn};
 
 impl Coordinator {
     pub(super) fn load(&self, shard: &Shard) {
@@ -26,6 +26,7 @@ impl Coordinator {
             }
             state.groups = groups;
             state.loading = false;
+            state.loaded();
         }
         tracing::info!(target: "kafka.coordinator.group", partition = shard.partition, epoch = %shard.epoch, groups = count,
             ms = self.clock.now_ms() - started, "Finished loading offsets and group metadata from __consumer_offsets-{}", shard.partition);
@@ -38,15 +39,21 @@ impl Coordinator {
             for batch in record::batches(bytes) {
                 let Ok(batch) = batch else { return Err(ErrorCode::CorruptMessage) };
                 from = Offset(batch.header.next_offset());
+                let transactional = batch.header.attributes.transactional();
                 if batch.header.attributes.control() {
+                    if let Some(marker) = EndMarker::of(&batch) {
+                        let commit = marker.end == EndTxn::Commit;
+                        groups.values_mut().for_each(|held| held.offsets.end(batch.header.producer_id, commit));
+                    }
                     continue;
                 }
+                let producer_id = transactional.then_some(batch.header.producer_id);
                 let records = batch.records().map_err(|_| ErrorCode::CorruptMessage)?;
                 for record in records {
                     let record = record.map_err(|_| ErrorCode::CorruptMessage)?;
                     let Some(key) = record.key else { continue };
                     match records::parse(key, record.value) {
-                        Ok(entry) => self.replay(entry, Offset(record.offset), groups),
+                        Ok(entry) => self.replay(entry, Offset(record.offset), producer_id, groups),
                         Err(error) => tracing::warn!(target: "kafka.coordinator.group", partition = shard.partition,
                             offset = record.offset, %error, "Skipping a record that cannot be read"),
                     }
@@ -62,13 +69,15 @@ impl Coordinator {
         Ok(())
     }
 
-    fn replay(&self, entry: Entry, at: Offset, groups: &mut HashMap<String, Held>) {
+    /// `producer_id` is that of a transaction to which the record belongs.
+    fn replay(&self, entry: Entry, at: Offset, producer_id: Option<i64>, groups: &mut HashMap<String, Held>) {
         match entry {
             Entry::Offset { group, partition, committed } => {
                 let held = groups.entry(group).or_insert_with_key(|id| Held::new(id));
-                match committed {
-                    Some(committed) => held.offsets.apply(partition, at, committed),
-                    None => {
+                match (committed, producer_id) {
+                    (Some(committed), None) => held.offsets.apply(partition, at, committed),
+                    (Some(committed), Some(id)) => held.offsets.begin(id, partition, Some(at), committed),
+                    (None, _) => {
                         held.offsets.remove(&partition);
                     }
                 }

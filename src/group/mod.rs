@@ -1,6 +1,7 @@
 //! Groups of consumers: who is a member, who leads, what is assigned, and the offsets they committed.
 //!
-//! [`machine`] and its half `joining` decide, [`coordinator`] runs it, [`records`] is what lies in `__consumer_offsets`.
+//! [`machine`] and its half `joining` decide, [`coordinator`] runs it, [`records`] is what lies in `__consumer_offsets`,
+//! [`txn`] the offsets that belong to transactions.
 
 pub mod coordinator;
 mod joining;
@@ -12,5 +13,6 @@ pub mod member;
 pub mod offsets;
 pub mod records;
 mod removal;
+mod txn;
 
 pub use coordinator::{Coordinator, GroupConfig, OffsetsLog};

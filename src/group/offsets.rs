@@ -1,6 +1,6 @@
 //! Committed offsets of one group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{LeaderEpoch, Offset, TopicPartition};
 use crate::time::Millis;
@@ -23,6 +23,8 @@ pub struct Committed {
 #[derive(Debug, Default)]
 pub struct Offsets {
     committed: BTreeMap<TopicPartition, (Offset, Committed)>,
+    /// Offsets that belong to open transactions, by producer id; without a place while they are being written.
+    pending: BTreeMap<i64, BTreeMap<TopicPartition, (Option<Offset>, Committed)>>,
 }
 
 impl Offsets {
@@ -36,7 +38,64 @@ impl Offsets {
         }
     }
 
+    /// An offset of a transaction is about to be written, or was read at `log_offset`.
+    pub fn begin(
+        &mut self,
+        producer_id: i64,
+        partition: TopicPartition,
+        log_offset: Option<Offset>,
+        committed: Committed,
+    ) {
+        self.pending.entry(producer_id).or_default().insert(partition, (log_offset, committed));
+    }
+
+    /// An offset of a transaction has been written at `log_offset`; no matter if another came after it.
+    pub fn written(&mut self, producer_id: i64, partition: &TopicPartition, log_offset: Offset, written: &Committed) {
+        let pending = self.pending.get_mut(&producer_id).and_then(|pending| pending.get_mut(partition));
+        if let Some((at, committed)) = pending
+            && committed == written
+        {
+            *at = Some(log_offset);
+        }
+    }
+
+    /// An offset of a transaction could not be written.
+    pub fn not_written(&mut self, producer_id: i64, partition: &TopicPartition) {
+        if let Some(pending) = self.pending.get_mut(&producer_id) {
+            pending.remove(partition);
+            if pending.is_empty() {
+                self.pending.remove(&producer_id);
+            }
+        }
+    }
+
+    /// The producer's transaction has ended: its offsets hold from now on, or are forgotten.
+    pub fn end(&mut self, producer_id: i64, commit: bool) {
+        let pending = self.pending.remove(&producer_id).unwrap_or_default();
+        for (partition, (at, committed)) in pending.into_iter().filter(|_| commit) {
+            match at {
+                Some(at) => self.apply(partition, at, committed),
+                None => tracing::error!(target: "kafka.coordinator.group", producer_id, %partition,
+                    "A transaction was committed before its offset was known to be written; the offset is left out"),
+            }
+        }
+    }
+
+    /// Is an open transaction going to change the partition's offset, perhaps?
+    pub fn is_unstable(&self, partition: &TopicPartition) -> bool {
+        self.pending.values().any(|pending| pending.contains_key(partition))
+    }
+
+    /// Producers whose transactions hold offsets here.
+    pub fn producers(&self) -> BTreeSet<i64> {
+        self.pending.keys().copied().collect()
+    }
+
     pub fn remove(&mut self, partition: &TopicPartition) -> bool {
+        self.pending.retain(|_, pending| {
+            pending.remove(partition);
+            !pending.is_empty()
+        });
         self.committed.remove(partition).is_some()
     }
 
@@ -49,6 +108,6 @@ impl Offsets {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.committed.is_empty()
+        self.committed.is_empty() && self.pending.is_empty()
     }
 }

@@ -197,6 +197,7 @@ fn expired(group: &Group, offsets: &Offsets, now: Millis, retention_ms: Millis) 
     };
     let over = offsets.iter().filter(|(partition, committed)| {
         !subscribed.contains(&*partition.topic)
+            && !offsets.is_unstable(partition)
             && match committed.expire_timestamp {
                 Some(at) => now >= at,
                 None => now - since.unwrap_or(committed.commit_timestamp) >= retention_ms,

@@ -21,6 +21,7 @@ use super::names::LEADER_EPOCHS;
 use super::producers::{Producers, RememberedBatch, Unstable};
 use super::segment::{PartitionDir, Segment};
 use super::snapshot;
+use super::verification::{Guard, TxnCheck};
 use super::view::{LogPosition, LogView, TAIL_BATCHES};
 use crate::config::{LogConfig, TimestampType};
 use crate::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
@@ -37,8 +38,8 @@ const MAX_RELATIVE_OFFSET: i64 = i32::MAX as i64;
 pub struct LeaderAppend {
     pub leader_epoch: LeaderEpoch,
     pub origin: AppendOrigin,
-    /// Refuse transactional data whose transaction is not open in this log (KIP-890: it was not verified either).
-    pub needs_open_txn: bool,
+    /// What is asked of transactional data whose transaction is not open in this log.
+    pub txn: TxnCheck,
     /// Wall clock, milliseconds.
     pub now_ms: i64,
 }
@@ -219,7 +220,7 @@ impl Log {
             records: i64::from(header.records_count),
         };
         let origin = prepared.origin;
-        if let Some(known) = self.producers.check(&header, marker.as_ref(), origin, append.needs_open_txn)? {
+        if let Some(known) = self.producers.check(&header, marker.as_ref(), origin, append.txn)? {
             return Ok(duplicate(info, &known));
         }
         let encoded = header.encode();
@@ -486,6 +487,11 @@ impl Log {
     /// Shows readers the log as it is now.
     pub(super) fn publish(&self) {
         self.shared.view.store(Arc::new(self.make_view()));
+    }
+
+    /// See [`Producers::begin_verification`].
+    pub fn begin_verification(&mut self, producer_id: i64, epoch: i16, sequence: i32) -> Option<Guard> {
+        self.producers.begin_verification(producer_id, epoch, sequence, self.clock.wall_ms())
     }
 
     /// Forgets producers that have been silent for too long.

@@ -30,6 +30,7 @@ pub mod snapshot;
 mod start;
 mod truncate;
 mod txn_index;
+mod verification;
 mod view;
 
 pub use self::log::{AppendInfo, LeaderAppend, Log, Shared};
@@ -42,4 +43,5 @@ pub use manager::{DirInfo, Manager};
 pub use meta::MetaProperties;
 pub use start::{ManagerOptions, StartError, stored_broker_id};
 pub use txn_index::AbortedTxn;
+pub use verification::{Guard, TxnCheck};
 pub use view::{FoundTimestamp, LogPosition, LogView, Read};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::snapshot::SnapshotEntry;
 use super::txn_index::AbortedTxn;
+use super::verification::{Guard, TxnCheck, Verifications};
 use crate::error::ErrorCode;
 use crate::record::{AppendOrigin, BatchHeader, EndMarker, EndTxn, add_sequence};
 
@@ -113,15 +114,31 @@ pub struct CompletedTxn {
 }
 
 /// The transactions that hold back readers of committed data. A value for the log's view.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unstable {
     /// First offset of the oldest open transaction.
     first_open: Option<i64>,
     /// Ended transactions, (first, last) offset, whose marker may not be replicated yet.
     unreplicated: Arc<[(i64, i64)]>,
+    /// Last timestamp of the producer of the oldest open transaction, -1 if none is open.
+    oldest_timestamp: i64,
 }
 
+impl Default for Unstable {
+    fn default() -> Self {
+        Self { first_open: None, unreplicated: Arc::default(), oldest_timestamp: -1 }
+    }
+}
+
+/// A transaction is late when it is open for this much longer than the largest time-out allowed.
+const LATE_TRANSACTION_MS: i64 = 5 * 60 * 1000;
+
 impl Unstable {
+    /// Is a transaction open for so long that its coordinator must have lost it?
+    pub fn has_late_transaction(&self, now_ms: i64, max_timeout_ms: i64) -> bool {
+        self.oldest_timestamp > 0 && now_ms - self.oldest_timestamp > max_timeout_ms + LATE_TRANSACTION_MS
+    }
+
     /// The last stable offset under a high watermark: what readers of committed data may see.
     pub fn last_stable_offset(&self, high_watermark: i64, log_start: i64) -> i64 {
         let pending = self.unreplicated.iter().find(|(_, last)| *last >= high_watermark).map(|(first, _)| *first);
@@ -138,6 +155,7 @@ pub struct Producers {
     open: BTreeMap<i64, i64>,
     /// Ended transactions, first offset to last, until the high watermark passes their markers.
     unreplicated: BTreeMap<i64, i64>,
+    verifications: Verifications,
     /// The state covers the log up to here.
     end: i64,
 }
@@ -169,17 +187,30 @@ impl Producers {
         Unstable {
             first_open: self.open.keys().next().copied(),
             unreplicated: self.unreplicated.iter().map(|(first, last)| (*first, *last)).collect(),
+            oldest_timestamp: self
+                .open
+                .values()
+                .next()
+                .and_then(|id| self.map.get(id))
+                .map_or(-1, |producer| producer.last_timestamp),
         }
     }
 
+    /// A leader is about to ask whether the partition is part of the producer's transaction. `None`: the transaction is
+    /// open here, nothing needs to be asked.
+    pub fn begin_verification(&mut self, producer_id: i64, epoch: i16, sequence: i32, now_ms: i64) -> Option<Guard> {
+        let open = self.map.get(&producer_id).is_some_and(|producer| producer.txn_first_offset.is_some());
+        (!open).then(|| self.verifications.begin(producer_id, epoch, sequence, now_ms))
+    }
+
     /// May this batch be written? `Ok(Some)` means that it already was, and where. `marker` is that of a control batch;
-    /// `needs_open_txn` asks that a transactional batch finds its transaction open here (KIP-890).
+    /// `txn` is asked of a transactional batch that does not find its transaction open here (KIP-890).
     pub fn check(
         &self,
         header: &BatchHeader,
         marker: Option<&EndMarker>,
         origin: AppendOrigin,
-        needs_open_txn: bool,
+        txn: TxnCheck,
     ) -> Result<Option<RememberedBatch>, ProducerError> {
         if !header.has_producer_id() || origin == AppendOrigin::Replication {
             return Ok(None);
@@ -193,13 +224,20 @@ impl Producers {
         }
         let open = producer.is_some_and(|producer| producer.txn_first_offset.is_some());
         let data = !header.attributes.control();
-        if data && header.attributes.transactional() && needs_open_txn && !open {
+        if data && header.attributes.transactional() && !open && !self.verifications.allows(producer_id, txn) {
             return Err(ProducerError::InvalidTxnState { producer_id });
         }
-        let Some(producer) = producer else { return Ok(None) };
-        if epoch < producer.epoch {
+        if let Some(producer) = producer.filter(|producer| epoch < producer.epoch) {
             return Err(ProducerError::InvalidEpoch { producer_id, epoch, known: producer.epoch });
         }
+        if data
+            && origin == AppendOrigin::Client
+            && let Some(last) = self.verifications.lowest_sequence(producer_id)
+            && header.base_sequence > last
+        {
+            return Err(ProducerError::OutOfOrderSequence { producer_id, sequence: header.base_sequence, last });
+        }
+        let Some(producer) = producer else { return Ok(None) };
         if let Some(marker) = marker
             && marker.coordinator_epoch < producer.coordinator_epoch
         {
@@ -223,6 +261,9 @@ impl Producers {
     pub fn apply(&mut self, header: &BatchHeader, marker: Option<&EndMarker>) -> Option<CompletedTxn> {
         if !header.has_producer_id() {
             return None;
+        }
+        if header.attributes.transactional() {
+            self.verifications.end(header.producer_id);
         }
         if !header.attributes.control() {
             self.apply_data(header);
@@ -274,11 +315,12 @@ impl Producers {
         before != self.unreplicated.len()
     }
 
-    /// Forgets producers that were silent for `expiration_ms`, unless a transaction is open.
+    /// Forgets producers that were silent for `expiration_ms`, unless a transaction is open, and verifications that old.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         self.map.retain(|_, producer| {
             producer.txn_first_offset.is_some() || now_ms.saturating_sub(producer.last_timestamp) < expiration_ms
         });
+        self.verifications.expire(now_ms, expiration_ms);
     }
 
     /// Forgets everything; the log now begins and ends at `offset`.

@@ -116,6 +116,11 @@ impl LogView {
         Offset(self.unstable.last_stable_offset(high_watermark.0, self.start))
     }
 
+    /// Is a transaction open for longer than any may be?
+    pub fn has_late_transaction(&self, now_ms: i64, max_timeout_ms: i64) -> bool {
+        self.unstable.has_late_transaction(now_ms, max_timeout_ms)
+    }
+
     /// Bytes of all segments.
     pub fn size(&self) -> u64 {
         let (_, closed) = self.segments.split_last().expect("a log has a segment");

@@ -1,7 +1,7 @@
 //! What every partition and fetcher of a broker shares.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::cluster::metadata::MetadataCache;
 use crate::ids::{BrokerEpoch, BrokerId};
@@ -61,6 +61,8 @@ pub struct Env {
     pub broker_epoch: Arc<AtomicI64>,
     /// `replica.lag.time.max.ms`
     pub lag_max_ms: Millis,
+    /// `transaction.partition.verification.enable`
+    pub verify_txns: AtomicBool,
     pub isr_updates: Arc<IsrUpdates>,
     pub counters: Counters,
     /// Of all topics together, also those that are gone.
@@ -71,6 +73,11 @@ impl Env {
     /// Monotonic milliseconds.
     pub fn now_ms(&self) -> Millis {
         self.clock.now_ms()
+    }
+
+    /// Must a transaction be verified with its coordinator before it begins in a partition?
+    pub fn verifies_txns(&self) -> bool {
+        self.verify_txns.load(Ordering::Relaxed)
     }
 
     pub fn broker_epoch(&self) -> BrokerEpoch {

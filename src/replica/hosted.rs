@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::log::{
-    AppendError, AppendInfo, FollowerAppendError, LeaderAppend, Log, LogHandle, LogView, OpenError, StorageError,
+    AppendError, AppendInfo, FollowerAppendError, Guard, LeaderAppend, Log, LogHandle, LogView, OpenError,
+    StorageError, TxnCheck,
 };
 use crate::record::AppendOrigin;
 use crate::time::Millis;
@@ -161,19 +162,20 @@ impl Partition {
     }
 
     /// Appends as leader. Everything that needs no lock is checked first; the batch gets its offset under the log's
-    /// lock, where the role cannot change.
+    /// lock, where the role cannot change. `guard` shows that a transaction that begins here was verified.
     pub fn append_as_leader(
         &self,
         env: &Env,
         records: &Bytes,
         origin: AppendOrigin,
         acks_all: bool,
+        guard: Option<Guard>,
     ) -> Result<AppendInfo, LeaderAppendError> {
         self.state.lock().check_leader(LeaderEpoch::NONE).map_err(LeaderAppendError::NotLeader)?;
         let min_isr = self.min_insync_replicas();
         self.check_min_isr(acks_all, min_isr)?;
-        let mut append =
-            LeaderAppend { leader_epoch: LeaderEpoch::NONE, origin, needs_open_txn: true, now_ms: env.clock.wall_ms() };
+        let txn = if env.verifies_txns() { TxnCheck::Verified(guard) } else { TxnCheck::Off };
+        let mut append = LeaderAppend { leader_epoch: LeaderEpoch::NONE, origin, txn, now_ms: env.clock.wall_ms() };
         let prepared = Log::prepare(records, &append, &self.log.config())?;
 
         let (appended, hw_moved) = {
@@ -192,7 +194,7 @@ impl Partition {
         Ok(appended)
     }
 
-    fn leader_epoch_to_append(&self) -> Result<LeaderEpoch, LeaderAppendError> {
+    pub(super) fn leader_epoch_to_append(&self) -> Result<LeaderEpoch, LeaderAppendError> {
         let state = self.state.lock();
         if self.is_stopped() || !state.is_leader() {
             return Err(LeaderAppendError::NotLeader(ErrorCode::NotLeaderOrFollower));

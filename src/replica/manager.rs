@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::cluster::metadata::MetadataCache;
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, ControllerEpoch, LeaderEpoch, Offset, TopicPartition};
-use crate::log::{self, AppendInfo};
+use crate::log::{self, AppendInfo, Guard};
 use crate::record::AppendOrigin;
 use crate::time::{Clock, Millis};
 use crate::wait::{Deadline, Runtime, Signal, Slot};
@@ -29,6 +29,7 @@ use super::isr::Accepted;
 use super::links::LeaderLinks;
 use super::metrics::Traffic;
 use super::reader::{self, FetchParams, PartitionRead, Target};
+use super::txn::TxnVerifier;
 use super::waits::{ProduceTicket, ProduceWait};
 
 /// Settings of the replica manager.
@@ -36,6 +37,10 @@ use super::waits::{ProduceTicket, ProduceWait};
 pub struct Options {
     /// `replica.lag.time.max.ms`
     pub lag_max_ms: Millis,
+    /// `transaction.partition.verification.enable`
+    pub verify_txns: bool,
+    /// `transaction.max.timeout.ms`
+    pub txn_max_timeout_ms: Millis,
     /// `replica.high.watermark.checkpoint.interval.ms`
     pub checkpoint_interval_ms: Millis,
     /// `num.replica.fetchers`
@@ -77,6 +82,7 @@ pub struct Manager {
     pub(super) fetchers: Fetchers,
     pub(super) changes: Mutex<Changes>,
     pub(super) listener: OnceLock<Arc<dyn RoleListener>>,
+    pub(super) verifier: OnceLock<Arc<dyn TxnVerifier>>,
     pub sessions: fetch_session::Cache,
     runtime: Arc<dyn Runtime>,
     stopped: AtomicBool,
@@ -103,6 +109,7 @@ impl Manager {
             logs: parts.logs,
             broker_epoch: parts.broker_epoch,
             lag_max_ms: options.lag_max_ms,
+            verify_txns: AtomicBool::new(options.verify_txns),
             isr_updates: Arc::new(IsrUpdates::default()),
             counters: Counters::default(),
             traffic: Traffic::default(),
@@ -116,6 +123,7 @@ impl Manager {
             fetchers,
             changes: Mutex::default(),
             listener: OnceLock::new(),
+            verifier: OnceLock::new(),
             sessions: fetch_session::Cache::new(options.fetch_session_slots),
             options,
             runtime: parts.runtime,
@@ -230,8 +238,21 @@ impl Manager {
         origin: AppendOrigin,
         acks_all: bool,
     ) -> Result<(Arc<Partition>, AppendInfo), LeaderAppendError> {
+        self.append_verified(topic, partition, records, origin, acks_all, None)
+    }
+
+    /// As [`append`](Self::append), with what [`verify_txn`](Self::verify_txn) gave for the partition.
+    pub fn append_verified(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: &Bytes,
+        origin: AppendOrigin,
+        acks_all: bool,
+        guard: Option<Guard>,
+    ) -> Result<(Arc<Partition>, AppendInfo), LeaderAppendError> {
         let appended = self.partition(topic, partition).map_err(LeaderAppendError::NotLeader).and_then(|partition| {
-            let info = partition.append_as_leader(&self.env, records, origin, acks_all)?;
+            let info = partition.append_as_leader(&self.env, records, origin, acks_all, guard)?;
             Ok((partition, info))
         });
         match &appended {
@@ -264,12 +285,15 @@ impl Manager {
     /// Looks at all partitions once and counts them as the metrics do.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts { offline: self.offline_count(), ..Counts::default() };
+        let wall_ms = self.env.clock.wall_ms();
         for partition in self.partitions() {
             let min_isr = partition.min_insync_replicas();
             let (produce, fetch) = partition.waits.sizes();
             counts.waiting_produce += produce;
             counts.waiting_fetch += fetch;
             counts.partitions += 1;
+            let late = partition.view().has_late_transaction(wall_ms, self.options.txn_max_timeout_ms);
+            counts.late_transactions += usize::from(late);
             partition.with_state(|state| {
                 let leads = state.is_leader();
                 counts.leaders += usize::from(leads);
@@ -295,6 +319,8 @@ pub struct Counts {
     pub under_min_isr: usize,
     pub at_min_isr: usize,
     pub reassigning: usize,
+    /// Partitions with a transaction that is open too long.
+    pub late_transactions: usize,
     /// Registrations of acks=all writes and of parked fetches, one per partition.
     pub waiting_produce: usize,
     pub waiting_fetch: usize,

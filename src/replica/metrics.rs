@@ -65,6 +65,7 @@ fn counts(manager: &Manager, samples: &mut Samples) {
         (&REPLICA_MANAGER_UNDER_MIN_ISR_PARTITION_COUNT, counts.under_min_isr),
         (&REPLICA_MANAGER_AT_MIN_ISR_PARTITION_COUNT, counts.at_min_isr),
         (&REPLICA_MANAGER_REASSIGNING_PARTITIONS, counts.reassigning),
+        (&REPLICA_MANAGER_PARTITIONS_WITH_LATE_TRANSACTIONS_COUNT, counts.late_transactions),
         (&FETCH_SESSION_CACHE_NUM_INCREMENTAL_FETCH_SESSIONS, sessions),
         (&FETCH_SESSION_CACHE_NUM_INCREMENTAL_FETCH_PARTITIONS_CACHED, session_partitions),
     ] {

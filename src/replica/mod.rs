@@ -7,6 +7,7 @@
 //! - [`links`]: connections to leaders and to the controller.
 //! - [`hosted`]: a partition with its log and its waits; [`reader`], [`offsets`]: what it answers;
 //!   [`fetcher`], [`fetchers`]: how it is copied.
+//! - [`txn`]: transactions are verified before they begin in a partition.
 //! - [`manager`]: all partitions, and what the controller may change; [`metrics`]: what it shows of them.
 
 pub mod alter_partition;
@@ -28,6 +29,7 @@ pub mod partition;
 pub mod reader;
 pub mod session_client;
 mod settings;
+pub mod txn;
 pub mod waits;
 
 pub use env::{Counters, Env, Versions};

@@ -35,6 +35,8 @@ impl Options {
     pub fn from_settings(settings: &Settings) -> Self {
         Self {
             lag_max_ms: settings.get(keys::REPLICA_LAG_TIME_MAX_MS),
+            verify_txns: settings.get(keys::TRANSACTION_PARTITION_VERIFICATION_ENABLE),
+            txn_max_timeout_ms: settings.get(keys::TRANSACTION_MAX_TIMEOUT_MS).into(),
             checkpoint_interval_ms: settings.get(keys::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS),
             fetchers_per_leader: settings.get(keys::NUM_REPLICA_FETCHERS).max(1) as u32,
             fetch_session_slots: settings.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS).max(0) as usize,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use barnabas::config::LogConfig;
 use barnabas::ids::{LeaderEpoch, Offset, TopicPartition};
-use barnabas::log::{LeaderAppend, Log, LogDir, LogView, OpenOptions, open};
+use barnabas::log::{LeaderAppend, Log, LogDir, LogView, OpenOptions, TxnCheck, open};
 use barnabas::record::{AppendOrigin, Batch, BatchBuilder, batches};
 use bytes::Bytes;
 
@@ -109,7 +109,7 @@ pub fn open_killed(path: &Path, config: &LogConfig, recovery_point: i64) -> Log 
 }
 
 pub fn client(epoch: i32, now_ms: i64) -> LeaderAppend {
-    LeaderAppend { leader_epoch: LeaderEpoch(epoch), origin: AppendOrigin::Client, needs_open_txn: false, now_ms }
+    LeaderAppend { leader_epoch: LeaderEpoch(epoch), origin: AppendOrigin::Client, txn: TxnCheck::Off, now_ms }
 }
 
 /// A batch of records `key-n`, as a client sends it.

@@ -242,6 +242,8 @@ impl Cluster {
             };
             let options = Options {
                 lag_max_ms: LAG_MAX_MS,
+                verify_txns: true,
+                txn_max_timeout_ms: 900_000,
                 checkpoint_interval_ms: 5_000,
                 fetchers_per_leader: 1,
                 fetch_session_slots: 1_000,
