@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Opens a file for reading and writing; it must exist.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -58,6 +59,11 @@ pub fn truncate(path: &Path, len: u64) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Sets when a file was last modified.
+pub fn set_modified(path: &Path, time: SystemTime) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.set_modified(time)
 }
 
 /// Brings a file's bytes to the disk; a file that is not there is fine.

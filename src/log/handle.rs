@@ -59,6 +59,10 @@ impl LogHandle {
         &self.log_dir
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The log as it was last published; never waits.
     pub fn view(&self) -> Arc<LogView> {
         self.shared.view()

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk;
-use super::names::{DELETED, INDEX, TIME_INDEX};
+use super::names::{INDEX, Suffix, TIME_INDEX};
 use super::segment::PartitionDir;
 
 /// Entries that are written to the file together.
@@ -23,8 +23,8 @@ struct IndexFile<const N: usize> {
     dir: Arc<PartitionDir>,
     base_offset: i64,
     extension: &'static str,
-    /// Does the file's name end in `.deleted`?
-    deleted: bool,
+    /// Of the file's name.
+    suffix: Suffix,
     entries: Entries<N>,
 }
 
@@ -42,10 +42,10 @@ enum Entries<const N: usize> {
 
 impl<const N: usize> IndexFile<N> {
     /// A new, empty file.
-    fn create(dir: Arc<PartitionDir>, base_offset: i64, extension: &'static str) -> io::Result<Self> {
-        disk::create(&dir.file(base_offset, extension))?;
+    fn create(dir: Arc<PartitionDir>, base_offset: i64, extension: &'static str, suffix: Suffix) -> io::Result<Self> {
+        disk::create(&dir.suffixed(base_offset, extension, suffix))?;
         let entries = Entries::Memory { list: Vec::new(), written: 0 };
-        Ok(Self { dir, base_offset, extension, deleted: false, entries })
+        Ok(Self { dir, base_offset, extension, suffix, entries })
     }
 
     /// An existing file. `None` if it is missing or no whole number of entries: it must be rebuilt.
@@ -56,7 +56,7 @@ impl<const N: usize> IndexFile<N> {
             Err(error) => return Err(error),
         };
         let entries = Entries::File { count: len / N };
-        Ok((len % N == 0).then_some(Self { dir, base_offset, extension, deleted: false, entries }))
+        Ok((len % N == 0).then_some(Self { dir, base_offset, extension, suffix: Suffix::Live, entries }))
     }
 
     fn len(&self) -> usize {
@@ -67,8 +67,7 @@ impl<const N: usize> IndexFile<N> {
     }
 
     fn path(&self) -> PathBuf {
-        let path = self.dir.file(self.base_offset, self.extension);
-        if self.deleted { path.with_added_extension(DELETED) } else { path }
+        self.dir.suffixed(self.base_offset, self.extension, self.suffix)
     }
 
     fn file(&self) -> io::Result<File> {
@@ -178,8 +177,8 @@ fn i64_at(entry: &[u8], at: usize) -> i64 {
 pub struct OffsetIndex(IndexFile<8>);
 
 impl OffsetIndex {
-    pub fn create(dir: Arc<PartitionDir>, base_offset: i64) -> io::Result<Self> {
-        IndexFile::create(dir, base_offset, INDEX).map(Self)
+    pub fn create(dir: Arc<PartitionDir>, base_offset: i64, suffix: Suffix) -> io::Result<Self> {
+        IndexFile::create(dir, base_offset, INDEX, suffix).map(Self)
     }
 
     pub fn open(dir: Arc<PartitionDir>, base_offset: i64) -> io::Result<Option<Self>> {
@@ -228,9 +227,9 @@ impl OffsetIndex {
         self.0.truncate(keep)
     }
 
-    /// The file was renamed to `.deleted`.
-    pub fn renamed_deleted(&mut self) {
-        self.0.deleted = true;
+    /// The file's name has another suffix now.
+    pub fn renamed(&mut self, suffix: Suffix) {
+        self.0.suffix = suffix;
     }
 
     /// See the head of the file.
@@ -255,8 +254,8 @@ pub struct TimestampOffset {
 pub struct TimeIndex(IndexFile<12>);
 
 impl TimeIndex {
-    pub fn create(dir: Arc<PartitionDir>, base_offset: i64) -> io::Result<Self> {
-        IndexFile::create(dir, base_offset, TIME_INDEX).map(Self)
+    pub fn create(dir: Arc<PartitionDir>, base_offset: i64, suffix: Suffix) -> io::Result<Self> {
+        IndexFile::create(dir, base_offset, TIME_INDEX, suffix).map(Self)
     }
 
     pub fn open(dir: Arc<PartitionDir>, base_offset: i64) -> io::Result<Option<Self>> {
@@ -306,9 +305,9 @@ impl TimeIndex {
         self.0.truncate(keep)
     }
 
-    /// The file was renamed to `.deleted`.
-    pub fn renamed_deleted(&mut self) {
-        self.0.deleted = true;
+    /// The file's name has another suffix now.
+    pub fn renamed(&mut self, suffix: Suffix) {
+        self.0.suffix = suffix;
     }
 
     pub fn close(&mut self) -> io::Result<()> {

@@ -138,7 +138,11 @@ pub fn open(options: OpenOptions) -> io::Result<Log> {
         unstable,
         published_segments,
         tail: view.tail,
-        shared: Arc::new(Shared { view: ArcSwap::from_pointee(view), high_watermark: AtomicI64::new(start) }),
+        shared: Arc::new(Shared {
+            view: ArcSwap::from_pointee(view),
+            high_watermark: AtomicI64::new(start),
+            first_dirty: AtomicI64::new(-1),
+        }),
         segments,
         config,
         deleted: false,

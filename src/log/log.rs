@@ -80,6 +80,8 @@ pub struct Shared {
     pub(super) view: ArcSwap<LogView>,
     /// The high watermark, kept here for the checkpoint; the replica layer moves it.
     pub(super) high_watermark: AtomicI64,
+    /// Where the part begins that compaction has not seen; -1 if it has seen nothing.
+    pub(super) first_dirty: AtomicI64,
 }
 
 /// See the head of the file.

@@ -8,6 +8,7 @@
 //! Every file can be taken over from a Kafka 3.9.1 broker, and by one.
 
 mod checkpoint;
+pub mod cleaner;
 mod dir;
 mod disk;
 mod epochs;
@@ -23,6 +24,7 @@ mod manager;
 mod meta;
 mod names;
 pub mod producers;
+mod replace;
 mod retention;
 mod scan;
 mod segment;

@@ -11,6 +11,9 @@ pub const DELETED: &str = "deleted";
 pub const CLEANED: &str = "cleaned";
 pub const SWAP: &str = "swap";
 
+/// Extensions of the files that a segment has, or may have.
+pub const SEGMENT_FILES: [&str; 4] = [LOG, INDEX, TIME_INDEX, TXN_INDEX];
+
 pub const LOCK: &str = ".lock";
 pub const META_PROPERTIES: &str = "meta.properties";
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
@@ -25,6 +28,38 @@ pub const REMOTE_INDEX_CACHE: &str = "remote-log-index-cache";
 
 /// The longest name that file systems take.
 const MAX_NAME_BYTES: usize = 255;
+
+/// What the names of a segment's files end with beyond their extension: where the segment is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suffix {
+    /// Nothing: a segment of the log.
+    Live,
+    /// Output of a compaction that is not finished.
+    Cleaned,
+    /// Finished output that takes the place of other segments.
+    Swap,
+    /// Waits to be deleted.
+    Deleted,
+}
+
+impl Suffix {
+    fn text(self) -> Option<&'static str> {
+        match self {
+            Suffix::Live => None,
+            Suffix::Cleaned => Some(CLEANED),
+            Suffix::Swap => Some(SWAP),
+            Suffix::Deleted => Some(DELETED),
+        }
+    }
+}
+
+/// `00000000000000000042.log.deleted`.
+pub fn suffixed_segment_file(base_offset: i64, extension: &str, suffix: Suffix) -> String {
+    match suffix.text() {
+        None => segment_file(base_offset, extension),
+        Some(suffix) => format!("{base_offset:020}.{extension}.{suffix}"),
+    }
+}
 
 /// `00000000000000000042.log`.
 pub fn segment_file(base_offset: i64, extension: &str) -> String {
@@ -98,7 +133,9 @@ mod tests {
     #[test]
     fn segment_files() {
         assert_eq!(segment_file(42, LOG), "00000000000000000042.log");
-        assert_eq!(parse_segment_file("00000000000000000042.log.deleted"), Some((42, "log.deleted")));
+        assert_eq!(suffixed_segment_file(42, LOG, Suffix::Live), segment_file(42, LOG));
+        let deleted = suffixed_segment_file(42, LOG, Suffix::Deleted);
+        assert_eq!(parse_segment_file(&deleted), Some((42, "log.deleted")));
         assert_eq!(parse_segment_file("leader-epoch-checkpoint"), None);
     }
 }

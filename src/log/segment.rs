@@ -8,11 +8,12 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::index::{OffsetIndex, TimeIndex, TimestampOffset};
-use super::names::{DELETED, INDEX, LOG, SNAPSHOT, TIME_INDEX, TXN_INDEX, segment_file};
+use super::names::{INDEX, LOG, SEGMENT_FILES, SNAPSHOT, Suffix, TIME_INDEX, TXN_INDEX, suffixed_segment_file};
 use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, read_batch};
 use super::txn_index::{self, AbortedTxn};
 use super::{disk, scan};
@@ -33,7 +34,12 @@ impl PartitionDir {
 
     /// Path of a segment's file.
     pub fn file(&self, base_offset: i64, extension: &str) -> PathBuf {
-        self.0.read().join(segment_file(base_offset, extension))
+        self.suffixed(base_offset, extension, Suffix::Live)
+    }
+
+    /// Path of a file of a segment that is not, or no more, part of the log.
+    pub fn suffixed(&self, base_offset: i64, extension: &str, suffix: Suffix) -> PathBuf {
+        self.0.read().join(suffixed_segment_file(base_offset, extension, suffix))
     }
 
     /// Renames the directory within its parent.
@@ -64,24 +70,29 @@ pub struct Segment {
     time_index: RwLock<TimeIndex>,
     /// Largest timestamp and its offset; loaded when first asked for.
     largest: Mutex<Option<TimestampOffset>>,
-    /// Do the files end in `.deleted`? Held while they are renamed, and while one is opened by its name.
-    deleted: RwLock<bool>,
+    /// Of the files' names. Held while they are renamed, and while one is opened by its name.
+    suffix: RwLock<Suffix>,
 }
 
 impl Segment {
     /// Creates an empty segment; files of the same name are emptied.
     pub fn create(dir: &Arc<PartitionDir>, base_offset: i64) -> io::Result<Self> {
-        let file = disk::create(&dir.file(base_offset, LOG))?;
-        disk::remove(&dir.file(base_offset, TXN_INDEX))?;
+        Self::create_as(dir, base_offset, Suffix::Live)
+    }
+
+    /// As [`Self::create`], under names with a suffix.
+    pub fn create_as(dir: &Arc<PartitionDir>, base_offset: i64, suffix: Suffix) -> io::Result<Self> {
+        let file = disk::create(&dir.suffixed(base_offset, LOG, suffix))?;
+        disk::remove(&dir.suffixed(base_offset, TXN_INDEX, suffix))?;
         Ok(Self {
             base_offset,
             dir: dir.clone(),
             file: Mutex::new(LogFile::Held(Arc::new(file))),
             size: AtomicU64::new(0),
-            offset_index: RwLock::new(OffsetIndex::create(dir.clone(), base_offset)?),
-            time_index: RwLock::new(TimeIndex::create(dir.clone(), base_offset)?),
+            offset_index: RwLock::new(OffsetIndex::create(dir.clone(), base_offset, suffix)?),
+            time_index: RwLock::new(TimeIndex::create(dir.clone(), base_offset, suffix)?),
             largest: Mutex::new(Some(TimestampOffset { timestamp: -1, offset: base_offset })),
-            deleted: RwLock::new(false),
+            suffix: RwLock::new(suffix),
         })
     }
 
@@ -103,14 +114,14 @@ impl Segment {
             size: AtomicU64::new(size),
             offset_index: RwLock::new(match offset_index {
                 Some(index) => index,
-                None => OffsetIndex::create(dir.clone(), base_offset)?,
+                None => OffsetIndex::create(dir.clone(), base_offset, Suffix::Live)?,
             }),
             time_index: RwLock::new(match time_index {
                 Some(index) => index,
-                None => TimeIndex::create(dir.clone(), base_offset)?,
+                None => TimeIndex::create(dir.clone(), base_offset, Suffix::Live)?,
             }),
             largest: Mutex::new(None),
-            deleted: RwLock::new(false),
+            suffix: RwLock::new(Suffix::Live),
         };
         Ok((segment, broken))
     }
@@ -122,9 +133,8 @@ impl Segment {
 
     /// Does something with a file by its name, which does not change meanwhile.
     fn with_path<T>(&self, extension: &str, act: impl FnOnce(&Path) -> T) -> T {
-        let deleted = self.deleted.read();
-        let name = if *deleted { format!("{extension}.{DELETED}") } else { extension.to_owned() };
-        act(&self.dir.file(self.base_offset, &name))
+        let suffix = self.suffix.read();
+        act(&self.dir.suffixed(self.base_offset, extension, *suffix))
     }
 
     /// The open `.log` file; opened if nobody has it open.
@@ -273,8 +283,8 @@ impl Segment {
         mut visit: impl FnMut(&Self, &File, &Found) -> io::Result<()>,
     ) -> Result<u64, scan::ScanError> {
         let (mut offset_index, mut time_index) = (self.offset_index.write(), self.time_index.write());
-        *offset_index = OffsetIndex::create(self.dir.clone(), self.base_offset)?;
-        *time_index = TimeIndex::create(self.dir.clone(), self.base_offset)?;
+        *offset_index = OffsetIndex::create(self.dir.clone(), self.base_offset, Suffix::Live)?;
+        *time_index = TimeIndex::create(self.dir.clone(), self.base_offset, Suffix::Live)?;
         self.with_path(TXN_INDEX, disk::remove)?;
 
         let file = self.file()?;
@@ -358,8 +368,13 @@ impl Segment {
         }
     }
 
-    /// Brings everything written so far to the disk.
+    /// Brings everything written so far to the disk. A segment that waits to be deleted may be gone meanwhile.
     pub fn flush(&self) -> io::Result<()> {
+        let flushed = self.try_flush();
+        if *self.suffix.read() == Suffix::Deleted { Ok(()) } else { flushed }
+    }
+
+    fn try_flush(&self) -> io::Result<()> {
         self.offset_index.write().write_out()?;
         self.time_index.write().write_out()?;
         self.file()?.sync_all()?;
@@ -369,32 +384,63 @@ impl Segment {
         Ok(())
     }
 
-    /// Renames the files to `.deleted`, the producer snapshot of the base offset too. Returns their new paths. Whoever
-    /// holds the segment can go on reading until they are removed.
-    pub fn mark_deleted(&self, with_snapshot: bool) -> io::Result<Vec<PathBuf>> {
+    /// Gives all files names with another suffix. Whoever holds the segment can go on reading. Returns the paths.
+    pub fn rename(&self, to: Suffix) -> io::Result<Vec<PathBuf>> {
         let (mut offset_index, mut time_index) = (self.offset_index.write(), self.time_index.write());
-        let mut deleted = self.deleted.write();
+        let mut suffix = self.suffix.write();
         let mut paths = Vec::new();
-        let extensions = [LOG, INDEX, TIME_INDEX, TXN_INDEX, SNAPSHOT];
-        let renamed = if with_snapshot { extensions.len() } else { extensions.len() - 1 };
-        for extension in &extensions[..renamed] {
-            let from = self.dir.file(self.base_offset, extension);
-            let to = self.dir.file(self.base_offset, &format!("{extension}.{DELETED}"));
+        for extension in SEGMENT_FILES {
+            let from = self.dir.suffixed(self.base_offset, extension, *suffix);
+            let to = self.dir.suffixed(self.base_offset, extension, to);
             if from.exists() {
                 disk::rename(&from, &to)?;
                 paths.push(to);
             }
         }
-        *deleted = true;
-        offset_index.renamed_deleted();
-        time_index.renamed_deleted();
+        *suffix = to;
+        offset_index.renamed(to);
+        time_index.renamed(to);
         Ok(paths)
     }
 
-    /// When the `.log` file was last written, wall clock milliseconds.
+    /// Renames the files to `.deleted`, the producer snapshot of the base offset too. Returns their new paths. Whoever
+    /// holds the segment can go on reading until they are removed.
+    pub fn mark_deleted(&self, with_snapshot: bool) -> io::Result<Vec<PathBuf>> {
+        let mut paths = self.rename(Suffix::Deleted)?;
+        let snapshot = self.dir.file(self.base_offset, SNAPSHOT);
+        if with_snapshot && snapshot.exists() {
+            let to = self.dir.suffixed(self.base_offset, SNAPSHOT, Suffix::Deleted);
+            disk::rename(&snapshot, &to)?;
+            paths.push(to);
+        }
+        Ok(paths)
+    }
+
+    /// Sets the time of [`Self::modified`], of the indexes too.
+    pub fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        [LOG, INDEX, TIME_INDEX]
+            .iter()
+            .try_for_each(|extension| self.with_path(extension, |path| disk::set_modified(path, time)))
+    }
+
+    /// Bytes of the offset index and of the time index.
+    pub fn index_bytes(&self) -> (u64, u64) {
+        (self.offset_index.read().len() as u64 * 8, self.time_index.read().len() as u64 * 12)
+    }
+
+    /// A position at or before the batch that holds `offset`, by the index.
+    pub fn position_before(&self, offset: i64) -> io::Result<u64> {
+        self.offset_index.read().lookup(offset).map(u64::from)
+    }
+
+    /// When the `.log` file was last written.
+    pub fn modified(&self) -> io::Result<SystemTime> {
+        self.file()?.metadata()?.modified()
+    }
+
+    /// As [`Self::modified`], wall clock milliseconds.
     pub fn modified_ms(&self) -> io::Result<i64> {
-        let modified = self.file()?.metadata()?.modified()?;
-        let since_1970 = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = self.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Ok(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
     }
 }

@@ -51,6 +51,7 @@ impl Log {
         self.recovery_point = self.recovery_point.min(offset);
         self.truncate_epochs(offset)?;
         self.rebuild_producers()?;
+        self.lower_first_dirty();
         Ok(true)
     }
 
@@ -101,6 +102,7 @@ impl Log {
         (self.start, self.end) = (offset, offset);
         self.recovery_point = self.recovery_point.min(offset);
         self.producers.clear(offset);
+        self.lower_first_dirty();
         self.unstable = self.producers.unstable();
         Ok(())
     }

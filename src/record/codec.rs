@@ -110,14 +110,18 @@ impl Codec {
             return Ok(bytes.clone());
         }
         let mut out = Vec::with_capacity((bytes.len() * 2).min(limit_bytes));
+        self.decompress_into(bytes, &mut out, limit_bytes)?;
+        Ok(out.into())
+    }
+
+    /// Replaces what is in `out` by the decompressed bytes, at most `limit_bytes`.
+    pub fn decompress_into(self, bytes: &[u8], out: &mut Vec<u8>, limit_bytes: usize) -> Result<(), CodecError> {
+        out.clear();
         self.reader(bytes)?
             .take(limit_bytes as u64 + 1)
-            .read_to_end(&mut out)
+            .read_to_end(out)
             .map_err(|source| CodecError::Stream { codec: self, source })?;
-        if out.len() > limit_bytes {
-            return Err(CodecError::TooLarge { limit_bytes });
-        }
-        Ok(out.into())
+        if out.len() > limit_bytes { Err(CodecError::TooLarge { limit_bytes }) } else { Ok(()) }
     }
 }
 

@@ -17,6 +17,7 @@ mod build;
 mod codec;
 mod control;
 mod legacy;
+mod rebatch;
 mod records;
 mod validate;
 mod varint;
@@ -27,6 +28,7 @@ pub use build::{BatchBuilder, NO_TIMESTAMP};
 pub use codec::{Codec, CodecError, Compression, DECOMPRESSED_LIMIT_BYTES};
 pub use control::{EndMarker, EndTxn, end_txn_batch};
 pub use legacy::{Message, Messages};
+pub use rebatch::{RawRecord, RawRecords, emptied, raw_records, write_thinned};
 pub use records::{Header, Record, RecordError, RecordSummary, Records, walk};
 pub use validate::{
     AppendOrigin, Prepared, PreparedBatch, RecordFault, ValidateError, ValidateOptions, check_produce, validate,
