@@ -32,12 +32,8 @@ impl Started {
         }
         self.server.close(DRAIN_GRACE).await;
         self.broker.replicas.shutdown();
-        let (logs, housekeeper) = (self.broker.logs.clone(), self.housekeeper);
-        let close = move || {
-            drop(housekeeper);
-            logs.shutdown();
-        };
-        if let Err(error) = tokio::task::spawn_blocking(close).await {
+        let logs = self.broker.logs.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || logs.shutdown()).await {
             tracing::error!(target: "kafka.log.LogManager", %error, "The logs could not be closed; the next start recovers them");
         }
         self.broker.zk.close().await;

@@ -2,6 +2,7 @@
 
 pub mod apis;
 pub mod config;
+pub mod dump_log;
 pub mod logging;
 pub mod quickstart;
 pub mod server;
@@ -38,6 +39,8 @@ enum Command {
     /// Look at the znodes of a cluster
     #[command(subcommand)]
     Zk(zk::Command),
+    /// Print files of a log directory as Kafka's kafka.tools.DumpLogSegments does
+    DumpLog(dump_log::Options),
     /// Print a generated page of docs/
     Docs {
         #[arg(value_enum)]
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Apis => print(&apis::page()),
         Command::Config(command) => config::run(command),
         Command::Zk(command) => small_runtime().and_then(|runtime| runtime.block_on(zk::run(command))),
+        Command::DumpLog(options) => dump_log::run(options),
         Command::Docs { page: Page::Config } => print(&crate::config::docs::page()),
         Command::Docs { page: Page::Metrics } => print(&crate::metrics::docs::page()),
     };

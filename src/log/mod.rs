@@ -15,8 +15,8 @@ mod epochs;
 mod error;
 mod flush;
 mod handle;
-mod housekeeper;
 mod index;
+pub mod inspect;
 pub mod lane;
 mod load;
 #[allow(clippy::module_inception)]
@@ -41,7 +41,6 @@ pub use dir::{LogDir, OnFailure};
 pub use epochs::Epochs;
 pub use error::{AppendError, FollowerAppendError, OpenError, ReadError, StorageError};
 pub use handle::LogHandle;
-pub use housekeeper::{Housekeeper, Schedule};
 pub use load::{OpenOptions, open};
 pub use manager::{DirInfo, Manager};
 pub use meta::MetaProperties;

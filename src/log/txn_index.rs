@@ -31,15 +31,20 @@ impl AbortedTxn {
         out.put_i64(self.last_stable_offset);
         out
     }
+}
 
-    fn decode(mut bytes: &[u8]) -> Option<Self> {
-        (bytes.get_i16() == 0).then(|| Self {
-            producer_id: bytes.get_i64(),
-            first_offset: bytes.get_i64(),
-            last_offset: bytes.get_i64(),
-            last_stable_offset: bytes.get_i64(),
-        })
-    }
+/// The entries in a file's bytes with their versions; what is cut off at the end is left out.
+pub fn decode(bytes: &[u8]) -> impl Iterator<Item = (i16, AbortedTxn)> {
+    bytes.chunks_exact(ENTRY_BYTES).map(|mut entry| {
+        let version = entry.get_i16();
+        let txn = AbortedTxn {
+            producer_id: entry.get_i64(),
+            first_offset: entry.get_i64(),
+            last_offset: entry.get_i64(),
+            last_stable_offset: entry.get_i64(),
+        };
+        (version, txn)
+    })
 }
 
 /// Reads a file's entries; none if there is no file. An unknown version or a cut entry is `InvalidData`.
@@ -51,7 +56,7 @@ pub fn read(path: &Path) -> io::Result<Vec<AbortedTxn>> {
     };
     let malformed = || io::Error::new(io::ErrorKind::InvalidData, format!("malformed {}", path.display()));
     let whole = bytes.len().is_multiple_of(ENTRY_BYTES);
-    let entries: Option<Vec<_>> = bytes.chunks_exact(ENTRY_BYTES).map(AbortedTxn::decode).collect();
+    let entries: Option<Vec<_>> = decode(&bytes).map(|(version, txn)| (version == 0).then_some(txn)).collect();
     entries.filter(|_| whole).ok_or_else(malformed)
 }
 

@@ -265,9 +265,6 @@ impl Partition {
         if fetched.hw_moved {
             self.high_watermark_moved();
         }
-        if fetched.log_start_moved {
-            self.waits.low_watermark_moved();
-        }
         Ok(())
     }
 

@@ -147,19 +147,12 @@ impl Partition {
         Ok(result)
     }
 
-    /// What this partition adds to a parked fetch, which found the log start at `log_start` when it looked first.
-    fn contribution(
-        &self,
-        params: &FetchParams,
-        asked: &Asked,
-        (position, log_start): (LogPosition, Offset),
-    ) -> Contribution {
+    /// What this partition adds to a parked fetch.
+    fn contribution(&self, params: &FetchParams, asked: &Asked, position: LogPosition) -> Contribution {
         let look = || {
             let high_watermark = self.check_reader(params, asked)?;
             let view = self.view();
-            // Followers hear of a new log start at once: a DeleteRecords waits for them.
-            let start_moved = params.reader.replica().is_some() && view.start_offset() != log_start;
-            if start_moved || self.divergence(&view, asked)?.is_some() {
+            if self.divergence(&view, asked)?.is_some() {
                 return Ok(Contribution::AnswerNow);
             }
             let limit = self.limit(&view, params.reader, high_watermark);
@@ -246,9 +239,8 @@ pub async fn fetch(
     if is_complete(&params, &reads) {
         return reads;
     }
-    let found = |read: &PartitionRead| read.position.map(|position| (position, read.log_start));
-    let positions: Vec<Option<(LogPosition, Offset)>> =
-        reads.iter().map(|read| read.as_ref().ok().and_then(found)).collect();
+    let positions: Vec<Option<LogPosition>> =
+        reads.iter().map(|read| read.as_ref().ok().and_then(|read| read.position)).collect();
     // What was read is not sent: let go of its files.
     drop(reads);
     let mut deadline = Deadline::after(runtime, params.max_wait_ms);
@@ -283,7 +275,7 @@ pub(super) fn count(env: &Env, reader: Reader, targets: &[Target], reads: &[Resu
 }
 
 /// Waits until the targets together have enough bytes, or something happened that must be told at once.
-async fn enough(params: &FetchParams, targets: &[Target], positions: &[Option<(LogPosition, Offset)>]) {
+async fn enough(params: &FetchParams, targets: &[Target], positions: &[Option<LogPosition>]) {
     let parked = Parked::new(params, targets);
     let look = |index: usize| match (&targets[index], positions[index]) {
         (Target::Hosted(partition, asked), Some(position)) => partition.contribution(params, asked, position),
