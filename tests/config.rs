@@ -240,8 +240,6 @@ fn what_would_weaken_security_or_durability_stops_the_start() {
     for (key, value) in [
         ("authorizer.class.name", "kafka.security.authorizer.AclAuthorizer"),
         ("listeners", "SSL://:9093"),
-        ("log.flush.scheduler.interval.ms", "1"),
-        ("log.flush.interval.ms", "1000"),
         ("zookeeper.set.acl", "true"),
         ("zookeeper.ssl.client.enable", "true"),
         ("control.plane.listener.name", "CONTROLLER"),

@@ -10,7 +10,7 @@ use barnabas::error::ErrorCode;
 use barnabas::ids::{LeaderEpoch, Offset};
 use barnabas::metrics::Metrics;
 use barnabas::replica::Versions;
-use barnabas::wire::messages::{list_offsets, offset_for_leader_epoch, stop_replica};
+use barnabas::wire::messages::{delete_records, list_offsets, offset_for_leader_epoch, stop_replica};
 use replica_support::*;
 
 const BOTH: State<'static> = State { leader: 1, epoch: 0, version: 0, isr: &[1, 2], replicas: &[1, 2] };
@@ -335,4 +335,50 @@ async fn metrics_show_the_partitions() {
     ] {
         assert!(page.lines().any(|shown| shown == line), "{line} in\n{page}");
     }
+}
+
+fn delete_records(topic: &str, offset: i64, timeout_ms: i32) -> delete_records::Request {
+    let partition = delete_records::DeleteRecordsPartition { partition_index: 0, offset };
+    let topic = delete_records::DeleteRecordsTopic { name: topic.into(), partitions: vec![partition] };
+    delete_records::Request { topics: vec![topic], timeout_ms }
+}
+
+/// Error code and low watermark of the only partition.
+async fn deleted(node: &Node, request: delete_records::Request) -> (i16, i64) {
+    let response = api::delete_records::serve(&node.manager, request).await;
+    let partition = &response.topics[0].partitions[0];
+    (partition.error_code, partition.low_watermark)
+}
+
+#[tokio::test]
+async fn deleted_records_are_gone_from_all_live_replicas() {
+    let cluster = Cluster::new(&[1, 2], 1);
+    cluster.announce(BOTH);
+    for n in 0..10 {
+        cluster.node(1).produce(-1, &format!("value {n}")).await;
+    }
+    let leader = cluster.node(1);
+    let start = |broker| cluster.node(broker).partition().log_start();
+    assert_eq!(deleted(leader, delete_records(TOPIC, 4, 30_000)).await, (0, 4));
+    assert_eq!((start(1), start(2)), (Offset(4), Offset(4)));
+    assert_eq!(cluster.node(2).epochs_file(), "0\n1\n0 4\n");
+    // Below the log start there is nothing to do.
+    assert_eq!(deleted(leader, delete_records(TOPIC, 2, 30_000)).await, (0, 4));
+    assert_eq!(deleted(leader, delete_records(TOPIC, 11, 30_000)).await, (ErrorCode::OffsetOutOfRange.code(), -1));
+    assert_eq!(deleted(leader, delete_records(TOPIC, -2, 30_000)).await, (ErrorCode::OffsetOutOfRange.code(), -1));
+    let elsewhere = deleted(cluster.node(2), delete_records(TOPIC, 5, 30_000)).await;
+    assert_eq!(elsewhere, (ErrorCode::NotLeaderOrFollower.code(), -1));
+    let unknown = deleted(leader, delete_records("nowhere", 5, 30_000)).await;
+    assert_eq!(unknown, (ErrorCode::UnknownTopicOrPartition.code(), -1));
+    // A live replica that does not fetch holds the answer up.
+    cluster.node(2).cut.store(true, Ordering::SeqCst);
+    assert_eq!(deleted(leader, delete_records(TOPIC, 6, 50)).await, (ErrorCode::RequestTimedOut.code(), 4));
+    let (answer, ()) = tokio::join!(deleted(leader, delete_records(TOPIC, -1, 60_000)), async {
+        until("the leader's log start moved", || start(1) == Offset(10)).await;
+        cluster.node(2).cut.store(false, Ordering::SeqCst);
+    });
+    assert_eq!(answer, (0, 10));
+    assert_eq!((start(1), start(2)), (Offset(10), Offset(10)));
+    let (answer, ()) = tokio::join!(deleted(leader, delete_records(TOPIC, 10, 60_000)), async {});
+    assert_eq!(answer, (0, 10));
 }

@@ -16,6 +16,7 @@ pub mod controlled_shutdown;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
@@ -119,6 +120,7 @@ apis! {
     sasl_handshake           => sasl_handshake::handle,            0..=1,    one_phase;
     api_versions             => api_versions::handle,              0..=4,    one_phase;
     sasl_authenticate        => sasl_authenticate::handle,         0..=2,    one_phase;
+    delete_records           => delete_records::handle,            0..=2,    one_phase;
     init_producer_id         => init_producer_id::handle,          0..=5,    one_phase;
     write_txn_markers        => write_txn_markers::handle,         0..=1,    one_phase;
     delete_groups            => delete_groups::handle,             0..=2,    one_phase;

@@ -70,6 +70,8 @@ pub struct Started {
     pub server: Server,
     /// Background tasks that end with the process.
     pub(super) tasks: Vec<tokio::task::JoinHandle<()>>,
+    /// Does the logs' regular work.
+    pub(super) housekeeper: log::Housekeeper,
 }
 
 /// Starts a broker; returns when it is registered and its sockets are served.
@@ -182,11 +184,11 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         tokio::spawn(features.run(feature_events)),
         tokio::spawn(log_dirs::follow(dir_failures, id, logs.clone(), broker.replicas.clone(), zk)),
         tokio::spawn(expire_offsets(settings.clone(), broker.groups.clone())),
-        tokio::spawn(keep_house(settings, logs)),
     ];
+    let housekeeper = log::Housekeeper::start(&logs, log_schedule(&settings));
     stage(&broker.metrics, Stage::Running);
     tracing::info!(target: "kafka.server.KafkaServer", "[KafkaServer id={id}] started");
-    Ok(Started { broker, server, tasks })
+    Ok(Started { broker, server, tasks, housekeeper })
 }
 
 fn protocol_version(settings: &Settings) -> Result<Release, StartError> {
@@ -416,27 +418,15 @@ async fn expire_offsets(settings: Arc<Settings>, groups: Arc<Coordinator>) {
     }
 }
 
-/// The log manager's regular work: checkpoints, removal of deleted files, expiry of producers.
-async fn keep_house(settings: Arc<Settings>, logs: Arc<log::Manager>) {
-    let every = |ms: i64| {
-        let mut ticks = tokio::time::interval(Duration::from_millis(ms.max(1) as u64));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        ticks
-    };
-    let mut recovery_points = every(i64::from(settings.get(keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)));
-    let mut log_starts = every(i64::from(settings.get(keys::LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS)));
-    let mut producers = every(i64::from(settings.get(keys::PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS)));
-    let mut trash = every(1000);
-    loop {
-        let work: fn(&log::Manager) = tokio::select! {
-            _ = recovery_points.tick() => log::Manager::checkpoint_recovery_points,
-            _ = log_starts.tick() => log::Manager::checkpoint_log_starts,
-            _ = producers.tick() => log::Manager::expire_producers,
-            _ = trash.tick() => log::Manager::delete_due_files,
-        };
-        let logs = logs.clone();
-        // An error has taken its log dir offline already.
-        let _ = tokio::task::spawn_blocking(move || work(&logs)).await;
+/// When the logs' regular work is done.
+fn log_schedule(settings: &Settings) -> log::Schedule {
+    log::Schedule {
+        initial_delay_ms: settings.get(keys::LOG_INITIAL_TASK_DELAY_MS),
+        retention_ms: settings.get(keys::LOG_RETENTION_CHECK_INTERVAL_MS),
+        flush_ms: settings.get(keys::LOG_FLUSH_SCHEDULER_INTERVAL_MS),
+        recovery_points_ms: i64::from(settings.get(keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)),
+        log_starts_ms: i64::from(settings.get(keys::LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS)),
+        producers_ms: i64::from(settings.get(keys::PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS)),
     }
 }
 

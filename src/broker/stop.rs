@@ -32,8 +32,12 @@ impl Started {
         }
         self.server.close(DRAIN_GRACE).await;
         self.broker.replicas.shutdown();
-        let logs = self.broker.logs.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || logs.shutdown()).await {
+        let (logs, housekeeper) = (self.broker.logs.clone(), self.housekeeper);
+        let close = move || {
+            drop(housekeeper);
+            logs.shutdown();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(target: "kafka.log.LogManager", %error, "The logs could not be closed; the next start recovers them");
         }
         self.broker.zk.close().await;

@@ -99,7 +99,7 @@ topic_keys! {
     delete_retention_ms: i64 = "delete.retention.ms", Long, "86400000", AtLeast(0), Medium, ["log.cleaner.delete.retention.ms"], Ignored, "keep tombstones this long";
     file_delete_delay_ms: i64 = "file.delete.delay.ms", Long, "60000", AtLeast(0), Medium, ["log.segment.delete.delay.ms"], Honoured, "wait before unlinking .deleted";
     flush_messages: i64 = "flush.messages", Long, "9223372036854775807", AtLeast(1), Medium, ["log.flush.interval.messages"], Honoured, "fsync after N records";
-    flush_ms: i64 = "flush.ms", Long, "9223372036854775807", AtLeast(0), Medium, ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"], Refused, "fsync after; unset = scheduler value";
+    flush_ms: i64 = "flush.ms", Long, "9223372036854775807", AtLeast(0), Medium, ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"], Honoured, "fsync after; unset = scheduler value";
     follower_replication_throttled_replicas: Vec<String> = "follower.replication.throttled.replicas", List, "", ThrottledReplicas, Medium, [], Ignored, "replicas whose fetching is throttled";
     index_interval_bytes: i32 = "index.interval.bytes", Int, "4096", AtLeast(0), Medium, ["log.index.interval.bytes"], Honoured, "bytes between index entries";
     leader_replication_throttled_replicas: Vec<String> = "leader.replication.throttled.replicas", List, "", ThrottledReplicas, Medium, [], Ignored, "replicas whose serving is throttled";
@@ -116,12 +116,12 @@ topic_keys! {
     min_cleanable_dirty_ratio: f64 = "min.cleanable.dirty.ratio", Double, "0.5", Fraction, Medium, ["log.cleaner.min.cleanable.ratio"], Ignored, "dirty share that makes a log eligible";
     min_compaction_lag_ms: i64 = "min.compaction.lag.ms", Long, "0", AtLeast(0), Medium, ["log.cleaner.min.compaction.lag.ms"], Ignored, "keep the head uncompacted for";
     min_insync_replicas: i32 = "min.insync.replicas", Int, "1", AtLeast(1), Medium, ["min.insync.replicas"], Honoured, "needed for acks=all";
-    preallocate: bool = "preallocate", Boolean, "false", Any, Medium, ["log.preallocate"], Ignored, "preallocate segments";
+    preallocate: bool = "preallocate", Boolean, "false", Any, Medium, ["log.preallocate"], Honoured, "preallocate segments";
     remote_log_copy_disable: bool = "remote.log.copy.disable", Boolean, "false", Any, Medium, [], Inert, "tiered storage";
     remote_log_delete_on_disable: bool = "remote.log.delete.on.disable", Boolean, "false", Any, Medium, [], Inert, "tiered storage";
     remote_storage_enable: bool = "remote.storage.enable", Boolean, "false", Any, Medium, [], Refused, "tiered storage";
-    retention_bytes: i64 = "retention.bytes", Long, "-1", Any, Medium, ["log.retention.bytes"], Ignored, "size retention per partition";
-    retention_ms: i64 = "retention.ms", Long, "604800000", AtLeast(-1), Medium, ["log.retention.ms", "log.retention.minutes", "log.retention.hours"], Ignored, "time retention; -1 none";
+    retention_bytes: i64 = "retention.bytes", Long, "-1", Any, Medium, ["log.retention.bytes"], Honoured, "size retention per partition";
+    retention_ms: i64 = "retention.ms", Long, "604800000", AtLeast(-1), Medium, ["log.retention.ms", "log.retention.minutes", "log.retention.hours"], Honoured, "time retention; -1 none";
     segment_bytes: i32 = "segment.bytes", Int, "1073741824", AtLeast(14), Medium, ["log.segment.bytes"], Honoured, "segment size";
     segment_index_bytes: i32 = "segment.index.bytes", Int, "10485760", AtLeast(4), Medium, ["log.index.size.max.bytes"], Honoured, "index file size";
     segment_jitter_ms: i64 = "segment.jitter.ms", Long, "0", AtLeast(0), Medium, ["log.roll.jitter.ms", "log.roll.jitter.hours"], Honoured, "random part of the time to roll";
@@ -364,7 +364,10 @@ mod tests {
         assert!(
             defaults.validate(&overrides(&[("min.compaction.lag.ms", "5"), ("max.compaction.lag.ms", "4")])).is_err()
         );
-        assert_eq!(LogConfig::refused(&overrides(&[("flush.ms", "1"), ("segment.ms", "7")])), ["flush.ms"]);
+        assert_eq!(
+            LogConfig::refused(&overrides(&[("remote.storage.enable", "true"), ("segment.ms", "7")])),
+            ["remote.storage.enable"]
+        );
     }
 
     #[test]

@@ -33,6 +33,14 @@ pub fn write_all_at(file: &File, slices: &mut [IoSlice<'_>], mut position: u64) 
     Ok(())
 }
 
+/// Reserves room for `len` bytes without making the file longer. A file system that cannot is no error.
+pub fn reserve(file: &File, len: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, len) {
+        Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+        reserved => Ok(reserved?),
+    }
+}
+
 /// Reads up to `buffer.len()` bytes at `position`; fewer only at the end of the file.
 pub fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
     let mut filled = 0;

@@ -39,9 +39,15 @@ impl Log {
     /// A flush plan has run.
     pub(super) fn flushed(&mut self, plan: &FlushPlan) {
         if plan.truncations == self.truncations {
+            self.last_flush_ms = self.clock.now_ms();
             self.recovery_point = self.recovery_point.max(plan.to.min(self.end));
             plan.closed.iter().for_each(|segment| segment.release());
         }
+    }
+
+    /// When something was last flushed, or the log was opened; monotonic milliseconds.
+    pub fn last_flush_ms(&self) -> i64 {
+        self.last_flush_ms
     }
 
     pub(super) fn flush_now(&mut self) -> io::Result<()> {
@@ -69,6 +75,9 @@ impl Log {
     fn try_close(&mut self) -> io::Result<()> {
         let active = self.active_segment().clone();
         active.close()?;
+        if self.config.preallocate {
+            active.trim()?;
+        }
         self.producers.set_end(self.end);
         snapshot::write(&self.dir.path(), &self.producers)?;
         active.flush()?;

@@ -131,6 +131,7 @@ pub fn open(options: OpenOptions) -> io::Result<Log> {
         start,
         end,
         recovery_point: if clean && !recovered { end } else { recovery_point.min(end) },
+        last_flush_ms: clock.now_ms(),
         truncations: 0,
         epochs,
         producers,

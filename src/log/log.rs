@@ -98,6 +98,8 @@ pub struct Log {
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) recovery_point: i64,
+    /// When the recovery point was last made to follow the log end or the active segment; monotonic milliseconds.
+    pub(super) last_flush_ms: i64,
     /// Counts truncations: a flush that began before one must not move the recovery point.
     pub(super) truncations: u64,
     pub(super) epochs: Arc<Epochs>,
@@ -436,6 +438,9 @@ impl Log {
             return Ok(());
         }
         closing.close()?;
+        if self.config.preallocate {
+            closing.trim()?;
+        }
         self.producers.set_end(base);
         snapshot::write(&self.dir.path(), &self.producers)?;
         self.add_segment(base)?;
@@ -445,7 +450,11 @@ impl Log {
 
     /// Appends an empty segment to the list.
     pub(super) fn add_segment(&mut self, base: i64) -> io::Result<()> {
-        self.segments.push(Arc::new(Segment::create(&self.dir, base)?));
+        let segment = Segment::create(&self.dir, base)?;
+        if self.config.preallocate {
+            segment.reserve(self.config.segment_bytes as u64)?;
+        }
+        self.segments.push(Arc::new(segment));
         self.segments_changed();
         self.active = Active::new(self.clock.wall_ms(), &self.config);
         self.tail = [(i64::MAX, 0); TAIL_BATCHES];

@@ -1,7 +1,7 @@
 //! All partitions of a broker, over its log dirs.
 //!
-//! Nothing here runs by itself except the flush of closed segments; whoever owns the manager calls the checkpoint
-//! methods at the intervals that the settings name.
+//! Nothing here runs by itself except the flush of closed segments: the [`super::Housekeeper`] calls the rest at the
+//! intervals that the settings name.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -292,6 +292,32 @@ impl Manager {
         self.each_dir(|state| {
             self.checkpoint(state, |state| &state.high_watermarks, |log| Some(log.high_watermark().0))
         });
+    }
+
+    /// Retention, for the logs that are not compacted; those are the cleaner's. Notes the new log starts.
+    pub fn delete_old_segments(&self) {
+        let now_ms = Clock.wall_ms();
+        let mut deleted = 0;
+        for log in self.all().iter().filter(|log| !log.config().cleanup_policy.compact) {
+            // An error has taken the log's dir offline and was told there.
+            deleted += log.lock().delete_old_segments(log.high_watermark(), now_ms).unwrap_or(0);
+        }
+        if deleted > 0 {
+            self.checkpoint_log_starts();
+        }
+    }
+
+    /// Flushes the logs whose `flush.ms` is over.
+    pub fn flush_due(&self) {
+        let now_ms = Clock.now_ms();
+        for log in self.all() {
+            let flush_ms = log.config().flush_ms;
+            let last_flush_ms = log.lock().last_flush_ms();
+            if now_ms - last_flush_ms >= flush_ms {
+                // An error has taken the log's dir offline and was told there.
+                let _ = log.flush(false);
+            }
+        }
     }
 
     /// Removes files and directories whose `file.delete.delay.ms` is over.

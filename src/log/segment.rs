@@ -160,6 +160,17 @@ impl Segment {
         Ok(())
     }
 
+    /// Reserves room on the disk for the segment's full size (`preallocate`). The file is no longer for it, so that a
+    /// crash leaves no tail of zeros.
+    pub fn reserve(&self, bytes: u64) -> io::Result<()> {
+        disk::reserve(&*self.file()?, bytes)
+    }
+
+    /// Gives back what was reserved and not used.
+    pub fn trim(&self) -> io::Result<()> {
+        self.file()?.set_len(self.size())
+    }
+
     /// Writes batches at the end. `largest` is the largest timestamp in them and its offset; an index entry is made
     /// for `last_offset` if `index` says so.
     pub fn append(

@@ -265,6 +265,9 @@ impl Partition {
         if fetched.hw_moved {
             self.high_watermark_moved();
         }
+        if fetched.log_start_moved {
+            self.waits.low_watermark_moved();
+        }
         Ok(())
     }
 

@@ -148,6 +148,8 @@ impl Manager {
                 for partition in manager.hosted.online() {
                     partition.shrink_isr(&manager.env);
                     partition.recheck_high_watermark(&manager.env);
+                    // The replica that DeleteRecords waits for may have died.
+                    partition.waits.low_watermark_moved();
                 }
             }
         }));
@@ -288,9 +290,10 @@ impl Manager {
         let wall_ms = self.env.clock.wall_ms();
         for partition in self.partitions() {
             let min_isr = partition.min_insync_replicas();
-            let (produce, fetch) = partition.waits.sizes();
+            let (produce, fetch, delete) = partition.waits.sizes();
             counts.waiting_produce += produce;
             counts.waiting_fetch += fetch;
+            counts.waiting_delete += delete;
             counts.partitions += 1;
             let late = partition.view().has_late_transaction(wall_ms, self.options.txn_max_timeout_ms);
             counts.late_transactions += usize::from(late);
@@ -324,6 +327,8 @@ pub struct Counts {
     /// Registrations of acks=all writes and of parked fetches, one per partition.
     pub waiting_produce: usize,
     pub waiting_fetch: usize,
+    /// DeleteRecords requests, one per partition.
+    pub waiting_delete: usize,
 }
 
 impl IsrAnswers for Manager {

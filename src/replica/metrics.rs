@@ -86,7 +86,9 @@ fn counts(manager: &Manager, samples: &mut Samples) {
         let expired = counter.load(Ordering::Relaxed) as f64;
         samples.add(&DELAYED_FETCH_METRICS_EXPIRES_PER_SEC, &[kind], expired);
     }
-    for (kind, waiting) in [("Produce", counts.waiting_produce), ("Fetch", counts.waiting_fetch)] {
+    for (kind, waiting) in
+        [("Produce", counts.waiting_produce), ("Fetch", counts.waiting_fetch), ("DeleteRecords", counts.waiting_delete)]
+    {
         samples.add(&DELAYED_OPERATION_PURGATORY_PURGATORY_SIZE, &[kind], waiting as f64);
     }
 }

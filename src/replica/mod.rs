@@ -8,10 +8,12 @@
 //! - [`hosted`]: a partition with its log and its waits; [`reader`], [`offsets`]: what it answers;
 //!   [`fetcher`], [`fetchers`]: how it is copied.
 //! - [`txn`]: transactions are verified before they begin in a partition.
+//! - `delete_records`: the log start, moved by request.
 //! - [`manager`]: all partitions, and what the controller may change; [`metrics`]: what it shows of them.
 
 pub mod alter_partition;
 mod changes;
+mod delete_records;
 mod env;
 pub mod fetch_plan;
 pub mod fetch_session;
@@ -32,6 +34,7 @@ mod settings;
 pub mod txn;
 pub mod waits;
 
+pub use delete_records::RecordsDeleted;
 pub use env::{Counters, Env, Versions};
 pub use hosted::{LeaderAppendError, Partition};
 pub use manager::{CommitWait, Counts, Manager, Options, Parts, RoleListener};

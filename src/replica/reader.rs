@@ -147,12 +147,19 @@ impl Partition {
         Ok(result)
     }
 
-    /// What this partition adds to a parked fetch.
-    fn contribution(&self, params: &FetchParams, asked: &Asked, position: LogPosition) -> Contribution {
+    /// What this partition adds to a parked fetch, which found the log start at `log_start` when it looked first.
+    fn contribution(
+        &self,
+        params: &FetchParams,
+        asked: &Asked,
+        (position, log_start): (LogPosition, Offset),
+    ) -> Contribution {
         let look = || {
             let high_watermark = self.check_reader(params, asked)?;
             let view = self.view();
-            if self.divergence(&view, asked)?.is_some() {
+            // Followers hear of a new log start at once: a DeleteRecords waits for them.
+            let start_moved = params.reader.replica().is_some() && view.start_offset() != log_start;
+            if start_moved || self.divergence(&view, asked)?.is_some() {
                 return Ok(Contribution::AnswerNow);
             }
             let limit = self.limit(&view, params.reader, high_watermark);
@@ -239,8 +246,9 @@ pub async fn fetch(
     if is_complete(&params, &reads) {
         return reads;
     }
-    let positions: Vec<Option<LogPosition>> =
-        reads.iter().map(|read| read.as_ref().ok().and_then(|read| read.position)).collect();
+    let found = |read: &PartitionRead| read.position.map(|position| (position, read.log_start));
+    let positions: Vec<Option<(LogPosition, Offset)>> =
+        reads.iter().map(|read| read.as_ref().ok().and_then(found)).collect();
     // What was read is not sent: let go of its files.
     drop(reads);
     let mut deadline = Deadline::after(runtime, params.max_wait_ms);
@@ -275,7 +283,7 @@ pub(super) fn count(env: &Env, reader: Reader, targets: &[Target], reads: &[Resu
 }
 
 /// Waits until the targets together have enough bytes, or something happened that must be told at once.
-async fn enough(params: &FetchParams, targets: &[Target], positions: &[Option<LogPosition>]) {
+async fn enough(params: &FetchParams, targets: &[Target], positions: &[Option<(LogPosition, Offset)>]) {
     let parked = Parked::new(params, targets);
     let look = |index: usize| match (&targets[index], positions[index]) {
         (Target::Hosted(partition, asked), Some(position)) => partition.contribution(params, asked, position),

@@ -67,9 +67,11 @@ pub enum Interest {
     LogEnd,
     /// Consumers: the high watermark, and with it the last stable offset.
     HighWatermark,
+    /// DeleteRecords: the log starts of the replicas.
+    LowWatermark,
 }
 
-/// A fetch that waits: a list of the partitions that changed since it looked last.
+/// A fetch that waits (or a DeleteRecords): a list of the partitions that changed since it looked last.
 pub struct FetchWaiter {
     marked: Vec<AtomicBool>,
     dirty: Mutex<Vec<u32>>,
@@ -182,6 +184,11 @@ impl Waits {
         self.mark(|interest| interest == Interest::HighWatermark);
     }
 
+    /// A replica's log start moved, or a broker died.
+    pub fn low_watermark_moved(&self) {
+        self.mark(|interest| interest == Interest::LowWatermark);
+    }
+
     /// The role, the epoch or the log's start changed: everybody looks again.
     pub fn everything_changed(&self) {
         self.mark(|_| true);
@@ -197,10 +204,11 @@ impl Waits {
         }
     }
 
-    /// Numbers of waiting writes and fetches, for the purgatory metrics.
-    pub fn sizes(&self) -> (usize, usize) {
+    /// Numbers of waiting writes, fetches and deletions of records, for the purgatory metrics.
+    pub fn sizes(&self) -> (usize, usize, usize) {
         let inner = self.inner.lock();
-        (inner.produce.len(), inner.fetch.len())
+        let deletions = inner.fetch.iter().filter(|entry| entry.2 == Interest::LowWatermark).count();
+        (inner.produce.len(), inner.fetch.len() - deletions, deletions)
     }
 }
 
@@ -230,7 +238,7 @@ mod tests {
         waits.fail_produce(ErrorCode::NotLeaderOrFollower);
         assert_eq!(wait.outcomes()[1], Some(ErrorCode::NotLeaderOrFollower));
         assert_eq!(poll_once(slot.as_mut()), Poll::Ready(Some(())));
-        assert_eq!(waits.sizes(), (0, 0));
+        assert_eq!(waits.sizes(), (0, 0, 0));
     }
 
     #[test]
@@ -266,6 +274,6 @@ mod tests {
         waits.remove_fetch(&consumer);
         waits.high_watermark_moved();
         assert!(poll_once(consumer.changed()).is_pending());
-        assert_eq!(waits.sizes(), (0, 1));
+        assert_eq!(waits.sizes(), (0, 1, 0));
     }
 }
