@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+import oracle_configs
 import oracle_groups
 import oracle_records
 import oracle_topics
@@ -22,17 +23,19 @@ SETTINGS = {"offsets.topic.replication.factor": 1, "default.replication.factor":
 # (request, field, reason): regular expressions.
 ALLOWED = [
     # Deliberate: see docs/differences.md.
-    ("^ApiVersions", r"api_keys\.(21|24|25|26|27|28|29|30|31|33|34|35|38|39|40|41|42|43|44|45|46|47|48|49|50|51|57|61|65|66)$",
+    ("^ApiVersions", r"api_keys\.(21|24|25|26|27|28|29|30|31|34|35|38|39|40|41|42|43|45|46|47|48|49|50|51|57|61|65|66)$",
      "not offered yet"),
     ("^ApiVersions", r"api_keys\.([0-9])\.min_version$", "the oldest versions of Produce, Fetch, ListOffsets, OffsetCommit and OffsetFetch"),
     ("^Produce v.* no key ", r"message$", "our text does not name the partition"),
     ("^Produce v.* (magic 3|garbage) ", r"error_message$", "no text for what cannot be parsed at all"),
     ("^Produce v.* codec 7 ", r"log_start_offset$", "Kafka reports an unknown codec before it looks at the log"),
+    ("^AlterConfigs v.* log.cleaner.threads=0$", r"error_message$", "Kafka says `/ by zero`"),
+    ("^IncrementalAlterConfigs v.* logger of another$", r"error_message$", "Kafka names its own id twice"),
     ("^DescribeConfigs v4 documentation", r"documentation$", "the texts are our own"),
 ]
 
 AREAS = [oracle_topics.metadata, oracle_topics.create_topics, oracle_topics.delete_topics, oracle_topics.create_partitions,
-         oracle_topics.describe_configs, oracle_topics.cluster, oracle_records.produce, oracle_records.fetch,
+         oracle_topics.describe_configs, oracle_configs.alter_configs, oracle_configs.incremental_alter_configs, oracle_topics.cluster, oracle_records.produce, oracle_records.fetch,
          oracle_records.offsets, oracle_groups.find_coordinator, oracle_groups.groups]
 
 

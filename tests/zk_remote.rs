@@ -6,11 +6,12 @@ mod zk_ensemble;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use barnabas::cluster::registration::{self, Registrar, RegistrationError};
 use barnabas::cluster::topics::{self, TopicError};
-use barnabas::cluster::watch::ConfigWatch;
+use barnabas::cluster::watch::{ConfigHandler, ConfigWatch, Entity};
 use barnabas::ids::{BrokerId, Uuid, ZkVersion};
 use barnabas::zk::data::{BrokerRegistration, Controller, Data, Endpoint, EntityConfig, TopicAssignment};
 use barnabas::zk::op::{Acl, CreateMode, Op, Reply, WatchEvent, WatchKind, Write, ZkError};
@@ -509,12 +510,16 @@ async fn topics_and_configs(addr: SocketAddr) {
     let change = |value: &str| EntityConfig([("retention.ms".to_owned(), value.to_owned())].into());
     topics::change_config(&zk, EntityType::Topics, "t.1", &change("5")).await.unwrap();
     let (applied, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let handler = move |kind: EntityType, name: &str, config: &BTreeMap<String, String>| {
-        let value = config.get("retention.ms").cloned().unwrap_or_default();
-        applied.send(format!("{}/{name}={value}", kind.as_str())).unwrap();
-    };
+    struct Told(tokio::sync::mpsc::UnboundedSender<String>);
+    impl ConfigHandler for Told {
+        fn apply(&self, entity: Entity) {
+            let value = entity.config.get("retention.ms").cloned().unwrap_or_default();
+            assert!(entity.mzxid.is_some_and(|zxid| zxid > 0));
+            self.0.send(format!("{}/{}={value}", entity.kind.as_str(), entity.name)).unwrap();
+        }
+    }
     let events = zk.subscribe();
-    let watch = ConfigWatch::start(zk.clone(), handler).await.unwrap();
+    let watch = ConfigWatch::start(zk.clone(), Arc::new(Told(applied))).await.unwrap();
     let following = tokio::spawn(watch.run(events));
     assert_eq!(seen.recv().await.unwrap(), "topics/t.1=5");
     assert_eq!(seen.recv().await.unwrap(), "topics/t.1=5", "once as a change, once as a configuration");

@@ -115,13 +115,14 @@ async fn create(
             .await
             .map_err(from_topic)?;
     }
-    let configs = describe::topic(&overrides, &broker.settings).into_iter().map(|entry| CreatableTopicConfigs {
-        name: entry.name.into(),
-        value: entry.value.map(Into::into),
-        read_only: false,
-        config_source: entry.source.wire_id(),
-        is_sensitive: entry.sensitive,
-    });
+    let configs =
+        describe::topic(&overrides, &broker.settings.current()).into_iter().map(|entry| CreatableTopicConfigs {
+            name: entry.name.into(),
+            value: entry.value.map(Into::into),
+            read_only: false,
+            config_source: entry.source.wire_id(),
+            is_sensitive: entry.sensitive,
+        });
     let replication_factor = assignment.values().next().map_or(0, Vec::len);
     let result = CreatableTopicResult {
         name: topic.name.clone(),

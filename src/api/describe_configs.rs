@@ -59,10 +59,10 @@ async fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result
             let overrides = topics::config(&broker.zk, EntityType::Topics, name)
                 .await
                 .map_err(|error| (ErrorCode::from(&error), error.to_string()))?;
-            Ok(describe::topic(&overrides.0, &broker.settings))
+            Ok(describe::topic(&overrides.0, &broker.settings.current()))
         }
-        BROKER if name.is_empty() => Ok(describe::cluster_default(&broker.settings)),
-        BROKER if name == broker.id.to_string() => Ok(describe::broker(&broker.settings)),
+        BROKER if name.is_empty() => Ok(describe::cluster_default(&broker.settings.current())),
+        BROKER if name == broker.id.to_string() => Ok(describe::broker(&broker.settings.current())),
         BROKER => {
             let text = match name.parse::<i32>() {
                 Ok(_) => format!("Unexpected broker id, expected {} or empty string, but received {name}", broker.id),

@@ -7,9 +7,11 @@
 //! What it does before its first await happens in the order of the connection's requests ([`Kind`]).
 
 pub mod allocate_producer_ids;
+pub mod alter_configs;
 pub mod alter_partition;
 pub mod alter_partition_reassignments;
 pub mod api_versions;
+mod config_changes;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
 pub mod controlled_shutdown;
@@ -28,6 +30,7 @@ pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
 mod hints;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leader_and_isr;
@@ -108,6 +111,7 @@ apis! {
     create_topics            => create_topics::handle,             0..=7,    one_phase;
     delete_topics            => delete_topics::handle,             0..=6,    one_phase;
     describe_configs         => describe_configs::handle,          0..=4,    one_phase;
+    alter_configs            => alter_configs::handle,             0..=2,    one_phase;
     create_partitions        => create_partitions::handle,         0..=3,    one_phase;
     offset_commit            => offset_commit::handle,             1..=9,    one_phase;
     offset_fetch             => offset_fetch::handle,              1..=9,    one_phase;
@@ -125,6 +129,7 @@ apis! {
     write_txn_markers        => write_txn_markers::handle,         0..=1,    one_phase;
     delete_groups            => delete_groups::handle,             0..=2,    one_phase;
     elect_leaders            => elect_leaders::handle,             0..=2,    one_phase;
+    incremental_alter_configs => incremental_alter_configs::handle, 0..=1,   one_phase;
     alter_partition_reassignments => alter_partition_reassignments::handle, 0..=0, one_phase;
     list_partition_reassignments => list_partition_reassignments::handle, 0..=0, one_phase;
     offset_delete            => offset_delete::handle,             0..=0,    one_phase;

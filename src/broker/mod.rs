@@ -1,5 +1,6 @@
 //! The broker: everything that one process of a cluster owns, and how it comes up and goes down.
 
+mod configs;
 mod group_log;
 mod log_dirs;
 mod metrics;
@@ -11,7 +12,7 @@ use std::sync::atomic::AtomicI64;
 
 use crate::cluster::features::FeatureCache;
 use crate::cluster::metadata::MetadataCache;
-use crate::config::Settings;
+use crate::config::{Live, Settings};
 use crate::controller;
 use crate::group;
 use crate::ids::BrokerId;
@@ -50,7 +51,9 @@ pub struct Broker {
     pub id: BrokerId,
     /// `/cluster/id`: 22 characters.
     pub cluster_id: String,
-    pub settings: Arc<Settings>,
+    pub settings: Arc<Live>,
+    /// What the settings of topics and of brokers are changed by.
+    configs: Arc<configs::Configs>,
     pub clock: Clock,
     pub metadata: Arc<MetadataCache>,
     /// czxid of the current registration; changes with each new ZooKeeper session.

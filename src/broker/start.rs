@@ -1,12 +1,13 @@
 //! From settings to a broker that serves, in Kafka's order: ZooKeeper, identity, log dirs, registration, controller,
 //! sockets. Studied: `kafka.server.KafkaServer.startup`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::Broker;
+use super::configs::{self, Configs};
 use super::group_log::{GroupLog, Roles};
 use super::log_dirs;
 use super::metrics::{Stage, stage};
@@ -16,10 +17,10 @@ use crate::cluster::metadata::MetadataCache;
 use crate::cluster::registration::{self, Registrar, RegistrationError};
 use crate::cluster::topics;
 use crate::cluster::watch::ConfigWatch;
-use crate::config::{LogConfig, Release, Settings, keys};
+use crate::config::{ConfigErrors, LogConfig, Release, Settings, keys};
 use crate::controller::{self, channel, driver};
 use crate::group::{Coordinator, GroupConfig};
-use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TRANSACTION_STATE, TopicName, TopicPartition};
+use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TRANSACTION_STATE, TopicName};
 use crate::log::OnFailure;
 use crate::log::{self, ManagerOptions};
 use crate::metrics::Metrics;
@@ -34,7 +35,6 @@ use crate::txn::verifier::{PartitionCount, Verifier};
 use crate::wait::{Runtime, TokioRuntime};
 use crate::zk::data::{BrokerRegistration, Endpoint};
 use crate::zk::op::ZkError;
-use crate::zk::path::{self, EntityType};
 use crate::zk::remote::{Client, ConnectError, ConnectString, InvalidConnectString, Options as ZkOptions};
 
 /// Why a broker does not come up.
@@ -54,6 +54,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error("{0}")]
     Topic(#[from] topics::TopicError),
+    #[error("/config/brokers/{name} in ZooKeeper: {errors}")]
+    Dynamic { name: String, errors: ConfigErrors },
     #[error(
         "broker.id is not set and {0}. Set broker.id, or let ids be generated with broker.id.generation.enable=true"
     )]
@@ -76,7 +78,6 @@ pub struct Started {
 
 /// Starts a broker; returns when it is registered and its sockets are served.
 pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, StartError> {
-    let settings = Arc::new(settings);
     let clock = Clock;
     let protocol = protocol_version(&settings)?;
     stage(&metrics, Stage::Starting);
@@ -88,10 +89,12 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let id = broker_id(&settings, &zk).await?;
 
     let (config_events, feature_events) = (zk.subscribe(), zk.subscribe());
-    let topic_configs = topic_configs(&settings, &zk).await?;
+    let live = Arc::new(configs::live(settings, id, &zk).await?);
+    let settings = live.current();
+    let overrides = configs::topic_overrides(&zk).await?;
     stage(&metrics, Stage::Recovery);
     let (on_dir_failure, dir_failures) = log_dirs::failures();
-    let logs = load_logs(&settings, id, &cluster_id, topic_configs, on_dir_failure).await?;
+    let logs = load_logs(&settings, id, &cluster_id, overrides.log_configs(&settings), on_dir_failure).await?;
     let offsets_partitions = match topics::assignment(&zk, CONSUMER_OFFSETS).await? {
         Some(topic) => topic.partitions.len() as i32,
         None => settings.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),
@@ -158,10 +161,12 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     });
 
     let features = FeatureWatch::start(zk.clone()).await?;
+    let configs = Arc::new(Configs::new(id, live.clone(), logs.clone(), controller.clone(), overrides));
     let broker = Arc::new(Broker {
         id,
         cluster_id,
-        settings: settings.clone(),
+        settings: live,
+        configs: configs.clone(),
         clock,
         metadata,
         broker_epoch,
@@ -177,8 +182,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     super::metrics::show(&broker);
     server.serve(Dispatcher::new(broker.clone(), crate::api::OFFERED), &broker.metrics);
 
-    let handler = config_handler(settings.clone(), logs.clone(), broker.controller.clone());
-    let watch = ConfigWatch::start(zk.clone(), handler).await?;
+    let watch = ConfigWatch::start(zk.clone(), configs).await?;
     let tasks = vec![
         tokio::spawn(watch.run(config_events)),
         tokio::spawn(features.run(feature_events)),
@@ -223,53 +227,6 @@ async fn broker_id(settings: &Settings, zk: &Client) -> Result<BrokerId, StartEr
         return Err(StartError::NoBrokerId("meta.properties has none"));
     }
     Ok(registration::generate_broker_id(zk, settings.get(keys::RESERVED_BROKER_MAX_ID)).await?)
-}
-
-/// Settings of all topics that have any of their own: logs are loaded with them.
-async fn topic_configs(settings: &Settings, zk: &Client) -> Result<HashMap<TopicName, Arc<LogConfig>>, StartError> {
-    let names = zk.children(path::BROKER_TOPICS, false).await?;
-    let mut configs = HashMap::new();
-    for name in names {
-        let overrides = topics::config(zk, EntityType::Topics, &name).await?.0;
-        if let Some(config) = log_config(settings, &name, &overrides) {
-            configs.insert(TopicName::from(name), Arc::new(config));
-        }
-    }
-    Ok(configs)
-}
-
-impl Broker {
-    /// Reads the settings of topics that a LeaderAndIsr brings to this broker: a topic's creation leaves no change
-    /// node, so they are not known yet when its first log is made.
-    pub async fn read_configs_of_new_topics(&self, partitions: Vec<TopicPartition>) {
-        let new = partitions.into_iter().filter(|tp| self.logs.get(tp).is_none());
-        let topics: BTreeSet<TopicName> = new.map(|tp| tp.topic).collect();
-        for topic in &topics {
-            match topics::config(&self.zk, EntityType::Topics, topic).await {
-                Ok(overrides) => {
-                    let config = log_config(&self.settings, topic, &overrides.0).map(Arc::new);
-                    self.logs.set_topic_config(topic, config);
-                }
-                Err(error) => {
-                    tracing::error!(%topic, %error, "The topic's configuration cannot be read; using the defaults")
-                }
-            }
-        }
-    }
-}
-
-/// The topic's settings; `None` if it has none of its own. A value that does not parse is left out, as Kafka does.
-fn log_config(settings: &Settings, topic: &str, overrides: &BTreeMap<String, String>) -> Option<LogConfig> {
-    if overrides.is_empty() {
-        return None;
-    }
-    match settings.log_config().with_overrides(overrides) {
-        Ok(config) => Some(config),
-        Err(error) => {
-            tracing::error!(topic, %error, "The topic's configuration in ZooKeeper is not valid; using the defaults");
-            None
-        }
-    }
 }
 
 async fn load_logs(
@@ -382,29 +339,6 @@ fn controller_options(settings: &Settings, id: BrokerId, protocol: Release) -> c
     }
 }
 
-/// Applies changes of topic settings to running logs; the controller looks for leaders that they now allow.
-fn config_handler(
-    settings: Arc<Settings>,
-    logs: Arc<log::Manager>,
-    controller: controller::Handle,
-) -> impl FnMut(EntityType, &str, &BTreeMap<String, String>) + Send {
-    move |kind, name, overrides| {
-        if kind == EntityType::Topics {
-            let config = log_config(&settings, name, overrides).map(Arc::new);
-            logs.set_topic_config(&name.into(), config);
-            if allows_unclean_leaders(overrides) {
-                controller.unclean_election_changed(Some(name.into()), true);
-            }
-        }
-    }
-}
-
-/// Does the topic itself, not the broker's default, allow leaders from outside the ISR?
-fn allows_unclean_leaders(overrides: &BTreeMap<String, String>) -> bool {
-    let value = overrides.get(keys::UNCLEAN_LEADER_ELECTION_ENABLE.name());
-    value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
-}
-
 /// Removes offsets that nobody needs any more, at intervals.
 async fn expire_offsets(settings: Arc<Settings>, groups: Arc<Coordinator>) {
     let every_ms = settings.get(keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS).max(1) as u64;
@@ -427,17 +361,5 @@ fn log_schedule(settings: &Settings) -> log::Schedule {
         recovery_points_ms: i64::from(settings.get(keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)),
         log_starts_ms: i64::from(settings.get(keys::LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS)),
         producers_ms: i64::from(settings.get(keys::PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_topic_s_own_word_allows_unclean_leaders() {
-        let overrides = |value: &str| BTreeMap::from([("unclean.leader.election.enable".into(), value.into())]);
-        assert!(allows_unclean_leaders(&overrides("true")) && allows_unclean_leaders(&overrides("TRUE")));
-        assert!(!allows_unclean_leaders(&overrides("false")) && !allows_unclean_leaders(&BTreeMap::new()));
     }
 }

@@ -69,11 +69,12 @@ impl Broker {
     }
 
     async fn try_controlled_shutdown(&self) -> Result<(), String> {
-        let listener = &self.settings.inter_broker_listener().name;
+        let settings = self.settings.current();
+        let listener = &settings.inter_broker_listener().name;
         let image = self.metadata.image();
         let controller = image.controller_id.ok_or("no controller is known")?;
         let endpoint = image.endpoint(controller, listener).ok_or("the controller's address is not known")?;
-        let options = ClientOptions::from_settings(&self.settings, keys::CONTROLLER_SOCKET_TIMEOUT_MS, -1);
+        let options = ClientOptions::from_settings(&settings, keys::CONTROLLER_SOCKET_TIMEOUT_MS, -1);
         let request = controlled_shutdown::Request {
             broker_id: self.id.0,
             broker_epoch: self.broker_epoch.load(Ordering::Acquire),

@@ -89,7 +89,7 @@ fn error_key<'a>(error: &'a InvalidConfig, properties: &PropertiesFile) -> Optio
     match error {
         InvalidConfig::Value { name, .. } => Some(name),
         InvalidConfig::UnknownName(name) => Some(name),
-        InvalidConfig::Conflict(text) => text
+        InvalidConfig::Conflict(text) | InvalidConfig::Unable(text) => text
             .split(|c: char| c.is_whitespace() || "=:`,()".contains(c))
             .map(|word| word.trim_end_matches('.'))
             .find(|word| properties.origin(word).is_some()),

@@ -5,42 +5,48 @@
 //! Source: `kafka.common.ZkNodeChangeNotificationListener`, `kafka.server.ZkConfigManager`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::ids::ZkVersion;
 use crate::time::{Clock, Millis};
 use crate::zk::data::{ConfigChange, Data, EntityConfig};
 use crate::zk::op::{Op, ZkError};
 use crate::zk::path::{self, EntityType};
-use crate::zk::remote::calls::{delete, try_node};
+use crate::zk::remote::calls::{Node, delete, try_node};
 use crate::zk::remote::{Client, SessionEvent};
 
 /// Change nodes older than this are deleted by whoever sees them.
 const KEEP_CHANGES_MS: Millis = 15 * 60 * 1000;
 
-/// Takes the configurations of entities as they are found.
-pub trait ConfigHandler {
-    /// The configuration of the entity `name` is `config`, all of it. Names of users and clients are sanitized, and a
-    /// client of a user is `USER/clients/CLIENT`.
-    fn apply(&mut self, kind: EntityType, name: &str, config: &BTreeMap<String, String>);
+/// The configuration of an entity as ZooKeeper has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entity {
+    pub kind: EntityType,
+    /// Names of users and clients are sanitized, and a client of a user is `USER/clients/CLIENT`.
+    pub name: String,
+    /// All of it.
+    pub config: BTreeMap<String, String>,
+    /// The transaction that wrote it, so that an older reading is told from a newer one; `None`: it is gone.
+    pub mzxid: Option<i64>,
 }
 
-impl<F: FnMut(EntityType, &str, &BTreeMap<String, String>)> ConfigHandler for F {
-    fn apply(&mut self, kind: EntityType, name: &str, config: &BTreeMap<String, String>) {
-        self(kind, name, config)
-    }
+/// Takes the configurations of entities as they are found.
+pub trait ConfigHandler: Send + Sync + 'static {
+    /// Called where waiting for locks and disks is allowed.
+    fn apply(&self, entity: Entity);
 }
 
 /// Follows `/config/changes` for a [`ConfigHandler`].
 pub struct ConfigWatch<H> {
     zk: Client,
-    handler: H,
+    handler: Arc<H>,
     /// Number of the last change that was applied.
     last_change: i32,
 }
 
 impl<H: ConfigHandler> ConfigWatch<H> {
     /// Watches the changes, then reads the configuration of every entity.
-    pub async fn start(zk: Client, handler: H) -> Result<Self, ZkError> {
+    pub async fn start(zk: Client, handler: Arc<H>) -> Result<Self, ZkError> {
         let mut watch = Self { zk, handler, last_change: -1 };
         watch.process_changes().await?;
         watch.load_all().await?;
@@ -106,28 +112,28 @@ impl<H: ConfigHandler> ConfigWatch<H> {
     }
 
     /// Reads the entity of a change and hands it over.
-    async fn apply(&mut self, entity_path: &str) -> Result<(), ZkError> {
+    async fn apply(&self, entity_path: &str) -> Result<(), ZkError> {
         let Some((kind, name)) = parse_entity(entity_path) else {
             tracing::error!(entity_path, "a configuration change for an unknown kind of entity");
             return Ok(());
         };
         let node = self.zk.try_get(&path::entity_config(kind, name), false).await?;
-        self.hand_over(kind, name, node.and_then(|(data, _)| data));
+        tracing::info!("Processing override for entityPath: {entity_path}");
+        self.hand_over(entity(kind, name, node).into_iter().collect()).await;
         Ok(())
     }
 
-    fn hand_over(&mut self, kind: EntityType, name: &str, data: Option<bytes::Bytes>) {
-        match EntityConfig::decode(&data.unwrap_or_default()) {
-            Ok(config) => {
-                tracing::info!("Processing override for entityPath: {}/{name}", kind.as_str());
-                self.handler.apply(kind, name, &config.0)
-            }
-            Err(error) => tracing::error!("configuration of {}/{name} is unreadable: {error}", kind.as_str()),
+    async fn hand_over(&self, entities: Vec<Entity>) {
+        let handler = self.handler.clone();
+        let applied = tokio::task::spawn_blocking(move || entities.into_iter().for_each(|e| handler.apply(e))).await;
+        // A panic ends the process; else the runtime is going down.
+        if let Err(error) = applied {
+            tracing::warn!(%error, "configuration changes were not applied");
         }
     }
 
     /// Reads the configurations of all entities, in Kafka's order.
-    async fn load_all(&mut self) -> Result<(), ZkError> {
+    async fn load_all(&self) -> Result<(), ZkError> {
         for kind in EntityType::ALL {
             let mut names = self.zk.children(&format!("{}/{}", path::CONFIG, kind.as_str()), false).await?;
             names.sort();
@@ -136,7 +142,7 @@ impl<H: ConfigHandler> ConfigWatch<H> {
         Ok(())
     }
 
-    async fn load(&mut self, kind: EntityType, mut names: Vec<String>) -> Result<(), ZkError> {
+    async fn load(&self, kind: EntityType, mut names: Vec<String>) -> Result<(), ZkError> {
         if kind == EntityType::Users {
             for user in names.clone() {
                 let clients = self.zk.children(&path::entity_config(kind, &format!("{user}/clients")), false).await?;
@@ -145,13 +151,28 @@ impl<H: ConfigHandler> ConfigWatch<H> {
         }
         let ops = names.iter().map(|name| Op::GetData { path: path::entity_config(kind, name), watch: false });
         let outcomes = self.zk.run_all(ops.collect()).await;
+        let mut entities = Vec::new();
         for (name, outcome) in names.iter().zip(outcomes) {
             // An intermediate node has no data, and a node that has just gone says nothing.
-            if let Some((Some(data), _)) = try_node(outcome)? {
-                self.hand_over(kind, name, Some(data));
+            if let Some(node @ (Some(_), _)) = try_node(outcome)? {
+                entities.extend(entity(kind, name, Some(node)));
             }
         }
+        self.hand_over(entities).await;
         Ok(())
+    }
+}
+
+/// The entity that a node describes; `None` if it does not read.
+fn entity(kind: EntityType, name: &str, node: Option<Node>) -> Option<Entity> {
+    let mzxid = node.as_ref().map(|(_, stat)| stat.mzxid);
+    let data = node.and_then(|(data, _)| data).unwrap_or_default();
+    match EntityConfig::decode(&data) {
+        Ok(config) => Some(Entity { kind, name: name.to_owned(), config: config.0, mzxid }),
+        Err(error) => {
+            tracing::error!("configuration of {}/{name} is unreadable: {error}", kind.as_str());
+            None
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Source: `ConfigHelper` of Kafka 3.9.1.
 
+use super::alter::THROTTLES;
 use super::settings::{Properties, known, listener_key, merged, synonyms};
 use super::{KeyInfo, Kind, Mode, Settings, TopicKey, TopicOverrides, Value, keys, topic};
 
@@ -120,7 +121,8 @@ pub fn cluster_default(settings: &Settings) -> Vec<Entry> {
 }
 
 fn broker_entry(settings: &Settings, name: &str, value: Option<String>) -> Entry {
-    let key = known(name);
+    let throttle = THROTTLES.iter().find(|key| key.name == name);
+    let key = known(name).or(throttle);
     // What nobody knows may be a secret of a plug-in.
     let sensitive = key.is_none_or(KeyInfo::sensitive);
     let synonyms = synonyms_of(settings, name, sensitive);
@@ -132,7 +134,8 @@ fn broker_entry(settings: &Settings, name: &str, value: Option<String>) -> Entry
         sensitive,
         synonyms,
         kind: key.map(|key| key.kind),
-        documentation: key.map(|key| key.meaning),
+        // Kafka has no text for the throttles.
+        documentation: known(name).map(|key| key.meaning),
     }
 }
 

@@ -156,8 +156,14 @@ impl LogConfig {
             return Err(InvalidConfig::UnknownName(unknown.clone()));
         }
         let config = self.with_overrides(overrides)?;
-        if config.remote_storage_enable {
+        if config.remote_log_delete_on_disable || config.remote_log_copy_disable {
             return Err(InvalidConfig::Conflict(
+                "It is invalid to set `remote.log.delete.on.disable` or `remote.log.copy.disable` under Zookeeper's mode."
+                    .to_owned(),
+            ));
+        }
+        if config.remote_storage_enable {
+            return Err(InvalidConfig::Unable(
                 "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log \
                  storage."
                     .to_owned(),

@@ -241,10 +241,12 @@ impl Valid {
             },
             (Valid::ThrottledReplicas, Value::List(entries)) => {
                 let wildcard = entries.len() == 1 && entries[0].trim() == "*";
+                // Kafka lets empty places pass.
                 let pair = |entry: &String| {
-                    entry.trim().split_once(':').is_some_and(|(partition, broker)| {
-                        [partition, broker].iter().all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-                    })
+                    entry.is_empty()
+                        || entry.trim().split_once(':').is_some_and(|(partition, broker)| {
+                            [partition, broker].iter().all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+                        })
                 };
                 if wildcard || entries.iter().all(pair) {
                     return Ok(());
@@ -292,6 +294,9 @@ pub enum InvalidConfig {
     /// Values that are fine alone but not together, or a key that must not be set here.
     #[error("{0}")]
     Conflict(String),
+    /// A value that a broker with these settings cannot serve.
+    #[error("{0}")]
+    Unable(String),
 }
 
 impl InvalidConfig {

@@ -127,9 +127,14 @@ impl Manager {
         }
     }
 
-    /// Changes the settings of topics without overrides. Those with overrides are for the caller to set again.
-    pub fn set_default_config(&self, config: Arc<LogConfig>) {
-        self.default_config.store(config);
+    /// Changes the settings of all topics: the broker's defaults, and those of topics that have overrides.
+    pub fn set_configs(&self, default: Arc<LogConfig>, topics: HashMap<TopicName, Arc<LogConfig>>) {
+        {
+            // Held together, so that a new log finds both old or both new.
+            let mut configs = self.topic_configs.write();
+            self.default_config.store(default);
+            *configs = topics;
+        }
         for log in self.all() {
             log.set_config(self.config_of(&log.topic_partition().topic));
         }
