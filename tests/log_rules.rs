@@ -355,7 +355,7 @@ fn a_manager_keeps_its_partitions() {
     assert!(Arc::ptr_eq(&log, &manager.get_or_create(&a, id, false).unwrap()));
     assert!(matches!(manager.get_or_create(&a, TopicId::random(), false), Err(OpenError::InconsistentTopicId { .. })));
     manager.get_or_create(&b, id, true).unwrap();
-    assert!(manager.dirs().iter().all(|dir| dir.partitions.len() == 1 && !dir.offline));
+    assert!(manager.dirs().iter().all(|dir| dir.logs.len() == 1 && !dir.offline));
 
     let allowed = |_: &Log| Ok::<(), AppendError>(());
     log.append_as_leader(&batch_of(10, 0, "v"), &client(7, 0), allowed).unwrap();

@@ -37,7 +37,7 @@ pub(super) async fn follow(
     zk: Client,
 ) {
     while let Some(dir) = failures.recv().await {
-        if logs.dirs().iter().all(|dir| dir.offline) {
+        if logs.dir_states().iter().all(|(_, offline)| *offline) {
             tracing::error!(target: "kafka.log.LogManager", "Shutdown broker because all log dirs have failed");
             std::process::exit(1);
         }

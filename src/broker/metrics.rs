@@ -62,12 +62,12 @@ fn zookeeper(broker: &Broker, samples: &mut Samples) {
 }
 
 fn log_dirs(broker: &Broker, samples: &mut Samples) {
-    let dirs = broker.logs.dirs();
-    for dir in &dirs {
-        let offline = f64::from(u8::from(dir.offline));
-        samples.add(&LOG_MANAGER_LOG_DIRECTORY_OFFLINE, &[&dir.path.to_string_lossy()], offline);
+    let dirs = broker.logs.dir_states();
+    for (path, offline) in &dirs {
+        let offline = f64::from(u8::from(*offline));
+        samples.add(&LOG_MANAGER_LOG_DIRECTORY_OFFLINE, &[&path.to_string_lossy()], offline);
     }
-    let offline = dirs.iter().filter(|dir| dir.offline).count();
+    let offline = dirs.iter().filter(|(_, offline)| *offline).count();
     samples.add(&LOG_MANAGER_OFFLINE_LOG_DIRECTORY_COUNT, &[], offline as f64);
 }
 

@@ -22,7 +22,7 @@ use crate::controller::{self, channel, driver};
 use crate::group::{Coordinator, GroupConfig};
 use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TRANSACTION_STATE, TopicName};
 use crate::log::OnFailure;
-use crate::log::{self, ManagerOptions};
+use crate::log::{self, ManagerOptions, MoverOptions};
 use crate::metrics::Metrics;
 use crate::net::client::Options as ClientOptions;
 use crate::net::listener::{BindError, Server, ServerOptions};
@@ -95,6 +95,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     stage(&metrics, Stage::Recovery);
     let (on_dir_failure, dir_failures) = log_dirs::failures();
     let logs = load_logs(&settings, id, &cluster_id, overrides.log_configs(&settings), on_dir_failure).await?;
+    logs.start_mover(mover_options(&settings));
     let offsets_partitions = match topics::assignment(&zk, CONSUMER_OFFSETS).await? {
         Some(topic) => topic.partitions.len() as i32,
         None => settings.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),
@@ -248,6 +249,15 @@ async fn load_logs(
     };
     let loaded = tokio::task::spawn_blocking(move || log::Manager::start(options)).await;
     Ok(loaded.expect("loading does not panic")?)
+}
+
+fn mover_options(settings: &Settings) -> MoverOptions {
+    let threads = settings.get(keys::NUM_REPLICA_ALTER_LOG_DIRS_THREADS);
+    MoverOptions {
+        threads: threads.map_or_else(|| settings.log_dirs().len(), |threads| threads.max(1) as usize),
+        read_bytes: settings.get(keys::REPLICA_FETCH_MAX_BYTES).max(1) as usize,
+        backoff_ms: settings.get(keys::REPLICA_FETCH_BACKOFF_MS).into(),
+    }
 }
 
 fn broker_registration(settings: &Settings, server: &Server, clock: Clock, protocol: Release) -> BrokerRegistration {

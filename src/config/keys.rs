@@ -221,7 +221,7 @@ keys! {
     NUM_NETWORK_THREADS: i32 = "num.network.threads", Int, "3", AtLeast(1), High, ClusterWide, Honoured, "network threads per listener";
     NUM_PARTITIONS: i32 = "num.partitions", Int, "1", AtLeast(1), Medium, ReadOnly, Honoured, "default partition count";
     NUM_RECOVERY_THREADS_PER_DATA_DIR: i32 = "num.recovery.threads.per.data.dir", Int, "1", AtLeast(1), High, ClusterWide, Honoured, "log load/flush threads";
-    NUM_REPLICA_ALTER_LOG_DIRS_THREADS: Option<i32> = "num.replica.alter.log.dirs.threads", Int, null, Any, High, ReadOnly, Ignored, "dir-move threads (default: number of dirs)";
+    NUM_REPLICA_ALTER_LOG_DIRS_THREADS: Option<i32> = "num.replica.alter.log.dirs.threads", Int, null, Any, High, ReadOnly, Honoured, "dir-move threads (default: number of dirs)";
     NUM_REPLICA_FETCHERS: i32 = "num.replica.fetchers", Int, "1", Any, High, ClusterWide, Honoured, "fetch threads per source broker";
     OFFSET_METADATA_MAX_BYTES: i32 = "offset.metadata.max.bytes", Int, "4096", Any, High, ReadOnly, Honoured, "metadata string limit of commits";
     OFFSETS_COMMIT_REQUIRED_ACKS: i16 = "offsets.commit.required.acks", Short, "-1", Any, High, ReadOnly, Honoured, "acks for commits";

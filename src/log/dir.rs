@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,6 +23,7 @@ pub struct LogDir {
     on_failure: Arc<OnFailure>,
     pub(super) on_roll: Arc<OnRoll>,
     trash: Mutex<Vec<Trash>>,
+    logs: AtomicIsize,
 }
 
 #[derive(Debug)]
@@ -40,7 +41,14 @@ impl std::fmt::Debug for LogDir {
 
 impl LogDir {
     pub fn new(path: PathBuf, on_failure: Arc<OnFailure>, on_roll: Arc<OnRoll>) -> Arc<Self> {
-        Arc::new(Self { path, offline: AtomicBool::new(false), on_failure, on_roll, trash: Mutex::default() })
+        Arc::new(Self {
+            path,
+            offline: AtomicBool::new(false),
+            on_failure,
+            on_roll,
+            trash: Mutex::default(),
+            logs: AtomicIsize::new(0),
+        })
     }
 
     /// A dir of its own, for tools and tests.
@@ -82,6 +90,16 @@ impl LogDir {
             }
             other => self.guard(other),
         }
+    }
+
+    /// Notes that so many logs more are in the dir.
+    pub(super) fn count(&self, more: isize) {
+        self.logs.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Logs in the dir, also copies in progress.
+    pub fn log_count(&self) -> isize {
+        self.logs.load(Ordering::Relaxed)
     }
 
     /// Deletes files when `due_ms` (wall clock) has come; they are renamed already.

@@ -106,6 +106,10 @@ impl FlushPlan {
         for path in &self.snapshots {
             disk::sync(path)?;
         }
-        self.dir.as_deref().map_or(Ok(()), disk::sync_dir)
+        match self.dir.as_deref().map_or(Ok(()), disk::sync_dir) {
+            // Deleted or moved meanwhile: nothing there needs to survive.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            synced => synced,
+        }
     }
 }

@@ -34,7 +34,6 @@ impl Shared {
 #[derive(Debug)]
 pub struct LogHandle {
     tp: TopicPartition,
-    log_dir: Arc<LogDir>,
     shared: Arc<Shared>,
     config: arc_swap::ArcSwap<LogConfig>,
     log: Mutex<Log>,
@@ -44,7 +43,6 @@ impl LogHandle {
     pub fn new(log: Log) -> Self {
         Self {
             tp: log.topic_partition().clone(),
-            log_dir: log.log_dir().clone(),
             shared: log.shared().clone(),
             config: arc_swap::ArcSwap::new(log.config().clone()),
             log: Mutex::new(log),
@@ -55,8 +53,9 @@ impl LogHandle {
         &self.tp
     }
 
-    pub fn log_dir(&self) -> &Arc<LogDir> {
-        &self.log_dir
+    /// The dir that the log is in now; a move to another one changes it.
+    pub fn log_dir(&self) -> Arc<LogDir> {
+        self.shared.view.load().dir.clone()
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -123,10 +122,13 @@ impl LogHandle {
 
     /// Syncs the closed segments (or everything), without holding the lock meanwhile, and moves the recovery point.
     pub fn flush(&self, closed_only: bool) -> Result<(), StorageError> {
-        self.log_dir.check()?;
-        let plan = self.lock().plan_flush(closed_only);
+        let (dir, plan) = {
+            let log = self.lock();
+            log.check()?;
+            (log.log_dir().clone(), log.plan_flush(closed_only))
+        };
         if let Some(plan) = plan {
-            self.log_dir.guard(plan.run())?;
+            dir.guard(plan.run())?;
             self.lock().flushed(&plan);
         }
         Ok(())

@@ -133,6 +133,7 @@ pub fn open(options: OpenOptions) -> io::Result<Log> {
         recovery_point: if clean && !recovered { end } else { recovery_point.min(end) },
         last_flush_ms: clock.now_ms(),
         truncations: 0,
+        lowest_cut: None,
         epochs,
         producers,
         producer_expiration_ms,

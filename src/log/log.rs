@@ -102,6 +102,8 @@ pub struct Log {
     pub(super) last_flush_ms: i64,
     /// Counts truncations: a flush that began before one must not move the recovery point.
     pub(super) truncations: u64,
+    /// The lowest offset that the log was cut to since a copy of it was cut; see `moves`.
+    pub(super) lowest_cut: Option<i64>,
     pub(super) epochs: Arc<Epochs>,
     pub(super) producers: Producers,
     pub(super) producer_expiration_ms: i64,

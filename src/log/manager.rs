@@ -5,17 +5,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
+use super::dir::LogDir;
 use super::disk;
 use super::error::{OpenError, StorageError};
 use super::handle::LogHandle;
 use super::load::{self, OpenOptions};
+use super::log::Log;
+use super::mover::Mover;
 use super::names::{CLEAN_SHUTDOWN, deleted_dir};
-use super::start::{DirState, ManagerOptions, StartError, load_all, open_dirs};
+use super::start::{DirState, Loaded, ManagerOptions, StartError, load_all, open_dirs};
 use crate::config::LogConfig;
 use crate::ids::{TopicId, TopicName, TopicPartition, Uuid};
 use crate::time::Clock;
@@ -23,21 +26,17 @@ use crate::time::Clock;
 /// What the marker of a clean shutdown says in a ZooKeeper cluster.
 const CLEAN_SHUTDOWN_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 
-/// A log dir as DescribeLogDirs shows it.
-#[derive(Clone, Debug)]
-pub struct DirInfo {
-    pub path: PathBuf,
-    pub offline: bool,
-    /// Its partitions and their sizes in bytes.
-    pub partitions: Vec<(TopicPartition, u64)>,
-}
-
 /// See the head of the file.
 pub struct Manager {
-    dirs: Vec<DirState>,
-    logs: RwLock<HashMap<TopicPartition, Arc<LogHandle>>>,
-    /// Held while partitions are created or deleted.
-    changes: Mutex<()>,
+    pub(super) dirs: Vec<DirState>,
+    pub(super) logs: RwLock<HashMap<TopicPartition, Arc<LogHandle>>>,
+    /// Copies in progress; see `moves`.
+    pub(super) futures: RwLock<HashMap<TopicPartition, Arc<LogHandle>>>,
+    pub(super) mover: OnceLock<Arc<Mover>>,
+    /// Where partitions shall be created that are not here yet.
+    pub(super) preferred_dirs: Mutex<HashMap<TopicPartition, PathBuf>>,
+    /// Held while partitions are created, moved or deleted.
+    pub(super) changes: Mutex<()>,
     default_config: ArcSwap<LogConfig>,
     topic_configs: RwLock<HashMap<TopicName, Arc<LogConfig>>>,
     producer_expiration_ms: i64,
@@ -55,10 +54,13 @@ impl Manager {
         let (rolled, flushes) = mpsc::channel::<TopicPartition>();
         let on_roll = Arc::new(move |tp: &TopicPartition| _ = rolled.send(tp.clone()));
         let dirs = open_dirs(&options, on_roll)?;
-        let logs = load_all(&dirs, &options)?;
+        let Loaded { logs, futures } = load_all(&dirs, &options)?;
         let manager = Arc::new(Self {
             dirs,
             logs: RwLock::new(logs),
+            futures: RwLock::new(futures),
+            mover: OnceLock::new(),
+            preferred_dirs: Mutex::default(),
             changes: Mutex::new(()),
             default_config: ArcSwap::new(options.default_config),
             topic_configs: RwLock::new(options.topic_configs),
@@ -68,7 +70,7 @@ impl Manager {
         let flusher = move || {
             for tp in flushes {
                 let Some(manager) = weak.upgrade() else { return };
-                if let Some(log) = manager.get(&tp) {
+                for log in [manager.get(&tp), manager.future(&tp)].iter().flatten() {
                     // A failure has taken the dir offline and was told there.
                     let _ = log.flush(true);
                 }
@@ -88,23 +90,17 @@ impl Manager {
         self.logs.read().values().cloned().collect()
     }
 
+    /// The logs in a dir, also copies in progress.
+    pub(super) fn in_dir(&self, dir: &Arc<LogDir>) -> Vec<Arc<LogHandle>> {
+        let here = |log: &&Arc<LogHandle>| Arc::ptr_eq(&log.log_dir(), dir);
+        let mut logs: Vec<_> = self.logs.read().values().filter(here).cloned().collect();
+        logs.extend(self.futures.read().values().filter(here).cloned());
+        logs
+    }
+
     /// Is any dir offline?
     pub fn any_dir_offline(&self) -> bool {
         self.dirs.iter().any(|state| state.dir.is_offline())
-    }
-
-    pub fn dirs(&self) -> Vec<DirInfo> {
-        let logs = self.all();
-        let info = |state: &DirState| DirInfo {
-            path: state.dir.path.clone(),
-            offline: state.dir.is_offline(),
-            partitions: logs
-                .iter()
-                .filter(|log| Arc::ptr_eq(log.log_dir(), &state.dir))
-                .map(|log| (log.topic_partition().clone(), log.view().size()))
-                .collect(),
-        };
-        self.dirs.iter().map(info).collect()
     }
 
     /// Settings of a topic as last told.
@@ -122,7 +118,8 @@ impl Manager {
             }
         }
         let config = self.config_of(topic);
-        for log in self.all().iter().filter(|log| log.topic_partition().topic == *topic) {
+        let futures: Vec<_> = self.futures.read().values().cloned().collect();
+        for log in self.all().iter().chain(&futures).filter(|log| log.topic_partition().topic == *topic) {
             log.set_config(config.clone());
         }
     }
@@ -168,39 +165,50 @@ impl Manager {
             return Err(OpenError::MayBeOffline);
         }
         let mut failed = OpenError::MayBeOffline;
-        for state in self.live_dirs_emptiest_first() {
-            let path = state.dir.path.join(tp.to_string());
-            let opened = load::open(OpenOptions {
-                tp: tp.clone(),
-                log_dir: state.dir.clone(),
-                path,
-                config: self.config_of(&tp.topic),
-                clean: true,
-                recovery_point: 0,
-                log_start: 0,
-                producer_expiration_ms: self.producer_expiration_ms,
-            });
-            let error = match opened {
+        for dir in self.dirs_for(tp) {
+            match self.create_in(tp, dir, tp.to_string()) {
                 Ok(log) => {
-                    let log = Arc::new(LogHandle::new(log));
                     self.logs.write().insert(tp.clone(), log.clone());
-                    tracing::info!(%tp, dir = %state.dir.path.display(), "created log");
+                    self.preferred_dirs.lock().remove(tp);
+                    tracing::info!(%tp, dir = %dir.path.display(), "created log");
                     return Ok(log);
                 }
-                Err(error) => error,
-            };
-            if let Err(error) = state.dir.guard::<()>(Err(error)) {
-                failed = error.into();
+                Err(error) => failed = error.into(),
             }
         }
         Err(failed)
     }
 
-    fn live_dirs_emptiest_first(&self) -> Vec<&DirState> {
-        let logs = self.all();
-        let count = |state: &DirState| logs.iter().filter(|log| Arc::ptr_eq(log.log_dir(), &state.dir)).count();
-        let mut live: Vec<_> = self.dirs.iter().filter(|state| !state.dir.is_offline()).collect();
-        live.sort_by_key(|state| count(state));
+    /// An empty log in a dir, in a directory of this name.
+    pub(super) fn create_in(
+        &self,
+        tp: &TopicPartition,
+        dir: &Arc<LogDir>,
+        name: String,
+    ) -> Result<Arc<LogHandle>, StorageError> {
+        let opened = load::open(OpenOptions {
+            tp: tp.clone(),
+            log_dir: dir.clone(),
+            path: dir.path.join(name),
+            config: self.config_of(&tp.topic),
+            clean: true,
+            recovery_point: 0,
+            log_start: 0,
+            producer_expiration_ms: self.producer_expiration_ms,
+        });
+        let log = dir.guard(opened)?;
+        dir.count(1);
+        Ok(Arc::new(LogHandle::new(log)))
+    }
+
+    /// Where a new partition may go, best first: the dir that was asked for, else those with the fewest partitions.
+    fn dirs_for(&self, tp: &TopicPartition) -> Vec<&Arc<LogDir>> {
+        let live = self.dirs.iter().map(|state| &state.dir).filter(|dir| !dir.is_offline());
+        if let Some(preferred) = self.preferred_dirs.lock().get(tp) {
+            return live.filter(|dir| dir.path == *preferred).collect();
+        }
+        let mut live: Vec<_> = live.collect();
+        live.sort_by_key(|dir| dir.log_count());
         live
     }
 
@@ -211,15 +219,14 @@ impl Manager {
         let mut result = Ok(());
         let mut touched = Vec::new();
         for tp in partitions {
-            let Some(log) = self.logs.write().remove(tp) else { continue };
-            let mut log = log.lock();
-            let dir = log.log_dir().clone();
-            match log.rename_deleted(&deleted_dir(tp, Uuid::random())) {
-                Ok(path) => dir.discard_dir(path, now_ms.saturating_add(log.config().file_delete_delay_ms)),
-                Err(error) => result = Err(error),
+            let logs = [self.futures.write().remove(tp), self.logs.write().remove(tp)];
+            for log in logs.iter().flatten() {
+                match discard(&mut log.lock(), now_ms) {
+                    Ok(dir) => touched.push(dir),
+                    Err(error) => result = Err(error),
+                }
             }
             tracing::info!(%tp, "scheduled log for deletion");
-            touched.push(dir);
         }
         // A partition of the same name must not inherit these offsets.
         for state in self.dirs.iter().filter(|state| touched.iter().any(|dir| Arc::ptr_eq(dir, &state.dir))) {
@@ -230,6 +237,7 @@ impl Manager {
 
     /// Forgets the logs of a dir that failed, and lets go of its lock. Returns the partitions that were there.
     pub fn drop_failed_dir(&self, path: &Path) -> Vec<TopicPartition> {
+        self.futures.write().retain(|_, log| log.log_dir().path != path);
         let mut lost = Vec::new();
         self.logs.write().retain(|tp, log| {
             let keep = log.log_dir().path != path;
@@ -254,14 +262,13 @@ impl Manager {
         if state.dir.is_offline() {
             return Ok(());
         }
-        let logs = self.all();
-        let here = logs.iter().filter(|log| Arc::ptr_eq(log.log_dir(), &state.dir));
+        let logs = self.in_dir(&state.dir);
         let offsets: BTreeMap<_, _> =
-            here.filter_map(|log| Some((log.topic_partition().clone(), value(log)?))).collect();
+            logs.iter().filter_map(|log| Some((log.topic_partition().clone(), value(log)?))).collect();
         state.dir.guard(file(state).write(offsets))
     }
 
-    fn checkpoint_dir_offsets(&self, state: &DirState) -> Result<(), StorageError> {
+    pub(super) fn checkpoint_dir_offsets(&self, state: &DirState) -> Result<(), StorageError> {
         self.checkpoint(state, |state| &state.recovery_points, |log| Some(log.lock().recovery_point().0))?;
         self.checkpoint(
             state,
@@ -271,6 +278,12 @@ impl Manager {
                 (view.start_offset() > view.first_segment_base()).then_some(view.start_offset().0)
             },
         )
+    }
+
+    /// Writes all checkpoints of a dir.
+    pub(super) fn checkpoint_dir(&self, state: &DirState) -> Result<(), StorageError> {
+        self.checkpoint_dir_offsets(state)?;
+        self.checkpoint(state, |state| &state.high_watermarks, |log| Some(log.high_watermark().0))
     }
 
     fn each_dir(&self, write: impl Fn(&DirState) -> Result<(), StorageError>) {
@@ -340,6 +353,9 @@ impl Manager {
     /// Closes and flushes all logs, writes all checkpoints, and marks the dirs where all of that worked as cleanly shut
     /// down. Nothing may be appended any more.
     pub fn shutdown(&self) {
+        if let Some(mover) = self.mover() {
+            mover.stop();
+        }
         let _changing = self.changes.lock();
         std::thread::scope(|scope| {
             for state in &self.dirs {
@@ -355,11 +371,19 @@ impl Manager {
 
     fn shutdown_dir(&self, state: &DirState) -> Result<(), StorageError> {
         state.dir.check()?;
-        for log in self.all().iter().filter(|log| Arc::ptr_eq(log.log_dir(), &state.dir)) {
+        for log in self.in_dir(&state.dir) {
             log.lock().close()?;
         }
-        self.checkpoint_dir_offsets(state)?;
-        self.checkpoint(state, |state| &state.high_watermarks, |log| Some(log.high_watermark().0))?;
+        self.checkpoint_dir(state)?;
         state.dir.guard(disk::replace(&state.dir.path.join(CLEAN_SHUTDOWN), CLEAN_SHUTDOWN_TEXT))
     }
+}
+
+/// Renames a log's directory so that it is removed after `file.delete.delay.ms`; returns the dir it was in.
+pub(super) fn discard(log: &mut Log, now_ms: i64) -> Result<Arc<LogDir>, StorageError> {
+    let dir = log.log_dir().clone();
+    let path = log.rename_deleted(&deleted_dir(log.topic_partition(), Uuid::random()))?;
+    dir.discard_dir(path, now_ms.saturating_add(log.config().file_delete_delay_ms));
+    dir.count(-1);
+    Ok(dir)
 }

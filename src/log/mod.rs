@@ -3,12 +3,12 @@
 //! - [`Log`] is one partition: segments, leader epochs, producer state; [`LogHandle`] puts a lock around it, and
 //!   [`LogView`] is what readers see without that lock.
 //! - [`Manager`] is all partitions of a broker, over its log dirs.
-//! - [`lane`] has the threads on which appends run.
 //!
 //! Every file can be taken over from a Kafka 3.9.1 broker, and by one.
 
 mod checkpoint;
 pub mod cleaner;
+mod describe;
 mod dir;
 mod disk;
 mod epochs;
@@ -18,12 +18,13 @@ mod handle;
 mod housekeeper;
 mod index;
 pub mod inspect;
-pub mod lane;
 mod load;
 #[allow(clippy::module_inception)]
 mod log;
 mod manager;
 mod meta;
+mod mover;
+mod moves;
 mod names;
 pub mod producers;
 mod replace;
@@ -38,14 +39,17 @@ mod verification;
 mod view;
 
 pub use self::log::{AppendInfo, LeaderAppend, Log, Shared};
+pub use describe::{DirInfo, LogInfo, Volume};
 pub use dir::{LogDir, OnFailure};
 pub use epochs::Epochs;
 pub use error::{AppendError, FollowerAppendError, OpenError, ReadError, StorageError};
 pub use handle::LogHandle;
 pub use housekeeper::{Housekeeper, Schedule};
 pub use load::{OpenOptions, open};
-pub use manager::{DirInfo, Manager};
+pub use manager::Manager;
 pub use meta::MetaProperties;
+pub use mover::{Mover, MoverOptions};
+pub use moves::MoveError;
 pub use start::{ManagerOptions, StartError, stored_broker_id};
 pub use txn_index::AbortedTxn;
 pub use verification::{Guard, TxnCheck};

@@ -114,6 +114,12 @@ pub fn deleted_dir(tp: &TopicPartition, id: Uuid) -> String {
     format!("{}{suffix}", &tp.topic[..room])
 }
 
+/// `topic-0.<32 hex>-future`; `None` if it would be too long.
+pub fn future_dir(tp: &TopicPartition, id: Uuid) -> Option<String> {
+    let name = format!("{}-{}.{:032x}-future", tp.topic, tp.partition, id.0);
+    (name.len() <= MAX_NAME_BYTES).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

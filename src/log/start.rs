@@ -127,8 +127,9 @@ pub(super) fn open_dirs(options: &ManagerOptions, on_roll: Arc<OnRoll>) -> Resul
     let mut states = Vec::new();
     for path in &options.dirs {
         let created = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
-        let resolved = created.as_ref().map_or_else(|_| path.clone(), Clone::clone);
-        if !seen.insert(resolved.clone()) {
+        // As clients name it: absolute, but through the links that the settings name.
+        let resolved: PathBuf = std::path::absolute(path).as_ref().unwrap_or(path).components().collect();
+        if !seen.insert(created.as_ref().unwrap_or(&resolved).clone()) {
             return Err(StartError::DuplicateDir(path.clone()));
         }
         let dir = LogDir::new(resolved.clone(), options.on_dir_failure.clone(), on_roll.clone());
@@ -197,6 +198,8 @@ fn check_identity(dir: &LogDir, options: &ManagerOptions) -> Result<(), StartErr
 /// A partition to load.
 struct Job {
     tp: TopicPartition,
+    /// Is it a copy in progress?
+    future: bool,
     path: PathBuf,
     clean: bool,
     recovery_point: i64,
@@ -204,12 +207,17 @@ struct Job {
     high_watermark: i64,
 }
 
+/// What the log dirs hold.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub logs: HashMap<TopicPartition, Arc<LogHandle>>,
+    /// Copies in progress.
+    pub futures: HashMap<TopicPartition, Arc<LogHandle>>,
+}
+
 /// Loads every partition of every live dir.
-pub(super) fn load_all(
-    states: &[DirState],
-    options: &ManagerOptions,
-) -> Result<HashMap<TopicPartition, Arc<LogHandle>>, StartError> {
-    let mut places: HashMap<TopicPartition, PathBuf> = HashMap::new();
+pub(super) fn load_all(states: &[DirState], options: &ManagerOptions) -> Result<Loaded, StartError> {
+    let mut places: HashMap<(TopicPartition, bool), PathBuf> = HashMap::new();
     let mut work = Vec::new();
     for state in states.iter().filter(|state| !state.dir.is_offline()) {
         let jobs = match find_partitions(state, options) {
@@ -220,14 +228,14 @@ pub(super) fn load_all(
             }
         };
         for job in &jobs {
-            if let Some(first) = places.insert(job.tp.clone(), state.dir.path.clone()) {
+            if let Some(first) = places.insert((job.tp.clone(), job.future), state.dir.path.clone()) {
                 let (tp, second) = (job.tp.clone(), state.dir.path.clone());
                 return Err(StartError::DuplicatePartition { tp, first, second });
             }
         }
         work.push((state.dir.clone(), Mutex::new(VecDeque::from(jobs))));
     }
-    let loaded = Mutex::new(HashMap::new());
+    let loaded = Mutex::new(Loaded::default());
     std::thread::scope(|scope| {
         for (dir, jobs) in &work {
             let threads = options.recovery_threads_per_dir.max(1).min(jobs.lock().len());
@@ -242,9 +250,10 @@ pub(super) fn load_all(
     if states.iter().all(|state| state.dir.is_offline()) {
         return Err(StartError::AllDirsFailed);
     }
-    let mut logs: HashMap<_, Arc<LogHandle>> = loaded.into_inner();
-    logs.retain(|_, log| !log.log_dir().is_offline());
-    Ok(logs)
+    let mut loaded = loaded.into_inner();
+    loaded.logs.retain(|_, log| !log.log_dir().is_offline());
+    loaded.futures.retain(|_, log| !log.log_dir().is_offline());
+    Ok(loaded)
 }
 
 /// Lists a dir's partitions and takes what the last run left: the marker of a clean shutdown, and the checkpoints.
@@ -268,36 +277,36 @@ fn find_partitions(state: &DirState, options: &ManagerOptions) -> io::Result<Res
             continue;
         }
         let path = entry.path();
-        match entry.file_name().to_str().and_then(parse_partition_dir) {
+        let (tp, future) = match entry.file_name().to_str().and_then(parse_partition_dir) {
             None => return Ok(Err(StartError::UnknownDirectory(path))),
-            Some(PartitionDirName::Deleted(_)) => state.dir.discard_dir(path, delete_at_ms),
-            Some(PartitionDirName::Future(_) | PartitionDirName::Stray(_)) => {
-                tracing::warn!(path = %path.display(), "left alone: not a current replica");
+            Some(PartitionDirName::Deleted(_)) => {
+                state.dir.discard_dir(path, delete_at_ms);
+                continue;
             }
-            Some(PartitionDirName::Current(tp)) => {
-                let offset = |map: &BTreeMap<TopicPartition, i64>| map.get(&tp).copied().unwrap_or(0);
-                jobs.push(Job {
-                    path,
-                    clean,
-                    recovery_point: offset(&recovery_points),
-                    log_start: offset(&log_starts),
-                    high_watermark: offset(&high_watermarks),
-                    tp,
-                });
+            Some(PartitionDirName::Stray(_)) => {
+                tracing::warn!(path = %path.display(), "left alone: not a replica of this broker's");
+                continue;
             }
-        }
+            Some(PartitionDirName::Current(tp)) => (tp, false),
+            Some(PartitionDirName::Future(tp)) => (tp, true),
+        };
+        let offset = |map: &BTreeMap<TopicPartition, i64>| map.get(&tp).copied().unwrap_or(0);
+        jobs.push(Job {
+            path,
+            future,
+            clean,
+            recovery_point: offset(&recovery_points),
+            log_start: offset(&log_starts),
+            high_watermark: offset(&high_watermarks),
+            tp,
+        });
     }
     tracing::info!(dir = %root.display(), partitions = jobs.len(), clean, "loading logs");
     Ok(Ok(jobs))
 }
 
 /// Loads partitions of a dir until none is left.
-fn load_some(
-    dir: &Arc<LogDir>,
-    jobs: &Mutex<VecDeque<Job>>,
-    options: &ManagerOptions,
-    loaded: &Mutex<HashMap<TopicPartition, Arc<LogHandle>>>,
-) {
+fn load_some(dir: &Arc<LogDir>, jobs: &Mutex<VecDeque<Job>>, options: &ManagerOptions, loaded: &Mutex<Loaded>) {
     loop {
         let job = jobs.lock().pop_front();
         let Some(job) = job else { return };
@@ -320,7 +329,10 @@ fn load_some(
                 let (start, end) = (log.start_offset(), log.end_offset());
                 let log = LogHandle::new(log);
                 log.set_high_watermark(Offset(job.high_watermark).clamp(start, end));
-                loaded.lock().insert(job.tp, Arc::new(log));
+                dir.count(1);
+                let mut loaded = loaded.lock();
+                let logs = if job.future { &mut loaded.futures } else { &mut loaded.logs };
+                logs.insert(job.tp, Arc::new(log));
             }
             Err(error) => dir.fail(&error),
         }

@@ -33,7 +33,7 @@ impl Log {
             self.restart_at(offset)?;
             return Ok(true);
         }
-        self.truncations += 1;
+        self.note_cut(offset);
         let keep = self.segments.partition_point(|segment| segment.base_offset <= offset);
         for segment in self.segments.split_off(keep) {
             self.discard_segment(&segment)?;
@@ -53,6 +53,11 @@ impl Log {
         self.rebuild_producers()?;
         self.lower_first_dirty();
         Ok(true)
+    }
+
+    fn note_cut(&mut self, offset: i64) {
+        self.truncations += 1;
+        self.lowest_cut = Some(self.lowest_cut.map_or(offset, |lowest| lowest.min(offset)));
     }
 
     fn truncate_epochs(&mut self, end: i64) -> io::Result<()> {
@@ -88,7 +93,7 @@ impl Log {
     }
 
     fn restart_at(&mut self, offset: i64) -> io::Result<()> {
-        self.truncations += 1;
+        self.note_cut(i64::MIN);
         for segment in std::mem::take(&mut self.segments) {
             self.discard_segment(&segment)?;
         }

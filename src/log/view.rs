@@ -137,6 +137,11 @@ impl LogView {
         self.dir.is_offline()
     }
 
+    /// The dir that the log is in.
+    pub fn log_dir(&self) -> &Arc<LogDir> {
+        &self.dir
+    }
+
     /// Base offset of the first segment.
     pub fn first_segment_base(&self) -> Offset {
         Offset(self.segments[0].base_offset)

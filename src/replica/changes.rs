@@ -144,6 +144,8 @@ impl Manager {
         };
         let partition = Arc::new(Partition::new(self.env.me, tp.clone(), log));
         self.hosted.insert(tp, Hosted::Online(partition.clone()));
+        // A copy that was in progress when the broker stopped.
+        self.env.logs.go_on_moving(tp);
         Ok(Some(partition))
     }
 

@@ -11,6 +11,8 @@ use super::manager::Manager;
 
 /// Client id of the fetchers' metrics.
 const REPLICA: &str = "Replica";
+/// Client id of the movers' metrics.
+const ALTER_LOG_DIRS: &str = "ReplicaAlterLogDirs";
 
 /// What produce and fetch count, for one partition or for all.
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ pub fn register(metrics: &Metrics, manager: &Arc<Manager>) {
         if let Some(manager) = manager.upgrade() {
             counts(&manager, samples);
             fetchers(&manager, samples);
+            movers(&manager, samples);
             partitions(&manager, samples);
         }
     });
@@ -103,6 +106,19 @@ fn fetchers(manager: &Manager, samples: &mut Samples) {
     samples.add(&BROKER_TOPIC_METRICS_REPLICATION_BYTES_IN_PER_SEC, &[], bytes_in as f64);
     let bytes_out = manager.env().counters.replication_bytes_out.load(Ordering::Relaxed);
     samples.add(&BROKER_TOPIC_METRICS_REPLICATION_BYTES_OUT_PER_SEC, &[], bytes_out as f64);
+}
+
+/// Of the copies to other log dirs.
+fn movers(manager: &Manager, samples: &mut Samples) {
+    let Some(mover) = manager.env().logs.mover() else { return };
+    samples.add(&REPLICA_ALTER_LOG_DIRS_MANAGER_MAX_LAG, &[ALTER_LOG_DIRS], mover.max_lag() as f64);
+    samples.add(
+        &REPLICA_ALTER_LOG_DIRS_MANAGER_FAILED_PARTITIONS_COUNT,
+        &[ALTER_LOG_DIRS],
+        mover.failed_count() as f64,
+    );
+    // A mover cannot die: a panic ends the process.
+    samples.add(&REPLICA_ALTER_LOG_DIRS_MANAGER_DEAD_THREAD_COUNT, &[ALTER_LOG_DIRS], 0.0);
 }
 
 fn traffic(samples: &mut Samples, labels: &[&str], values: [u64; 5]) {

@@ -9,6 +9,7 @@
 //!   [`fetcher`], [`fetchers`]: how it is copied.
 //! - [`txn`]: transactions are verified before they begin in a partition.
 //! - `delete_records`: the log start, moved by request.
+//! - `log_dirs`: where the replicas are, and moving them to another log dir.
 //! - [`manager`]: all partitions, and what the controller may change; [`metrics`]: what it shows of them.
 
 pub mod alter_partition;
@@ -24,6 +25,7 @@ pub mod hosted;
 mod hosted_map;
 pub mod isr;
 pub mod links;
+mod log_dirs;
 pub mod manager;
 pub mod metrics;
 pub mod offsets;
