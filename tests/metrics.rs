@@ -3,6 +3,10 @@
 use barnabas::metrics::{Kind, docs, names};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Kafka removes them when its logs are loaded, so the dump of a running broker lacks them (KIP-831).
+const ONLY_AT_START: [&str; 2] =
+    ["kafka_log_logmanager_remaininglogstorecover", "kafka_log_logmanager_remainingsegmentstorecover"];
+
 /// Exported name to label sets, from the dump of MBeans.
 fn golden() -> BTreeMap<String, BTreeSet<Vec<String>>> {
     let path = format!("{}/tests/golden/metrics.txt", env!("CARGO_MANIFEST_DIR"));
@@ -28,6 +32,9 @@ fn every_name_is_one_of_kafka() {
     let mut seen = BTreeSet::new();
     for metric in names::TABLE {
         assert!(seen.insert(metric.name), "{} stands there twice", metric.name);
+        if ONLY_AT_START.contains(&metric.name) {
+            continue;
+        }
         let Some(labels) = golden.get(metric.name) else { panic!("Kafka has no {}", metric.name) };
         let ours: Vec<String> = metric.labels.iter().map(|label| label.to_string()).collect();
         assert!(labels.contains(&ours), "{}: {ours:?} is not in {labels:?}", metric.name);

@@ -8,6 +8,7 @@ use crate::controller::driver::Observer;
 use crate::controller::event::ControllerState;
 use crate::group::machine::State;
 use crate::ids::TopicPartition;
+use crate::log::LoadProgress;
 use crate::metrics::names::*;
 use crate::metrics::{Counter, Metrics, Samples};
 use crate::time::Millis;
@@ -28,6 +29,21 @@ pub(super) enum Stage {
 /// Shows the stage that the broker has come to.
 pub(super) fn stage(metrics: &Metrics, stage: Stage) {
     metrics.gauge(&KAFKA_SERVER_BROKER_STATE, &[]).set(stage as i64);
+}
+
+/// Shows how far the loading of logs is; the series go when it is done, as Kafka's.
+pub(super) fn show_recovery(metrics: &Metrics, progress: &Arc<LoadProgress>) {
+    let progress = Arc::downgrade(progress);
+    metrics.source(move |samples| {
+        for dir in progress.upgrade().map(|progress| progress.dirs()).unwrap_or_default() {
+            let path = dir.path.to_string_lossy();
+            samples.add(&LOG_MANAGER_REMAINING_LOGS_TO_RECOVER, &[&path], dir.logs_left() as f64);
+            for (number, thread) in dir.threads.iter().enumerate() {
+                let labels = [&*path, &number.to_string()];
+                samples.add(&LOG_MANAGER_REMAINING_SEGMENTS_TO_RECOVER, &labels, thread.segments_left() as f64);
+            }
+        }
+    });
 }
 
 /// Shows the broker from now on. The metrics do not keep it alive.

@@ -94,7 +94,8 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let overrides = configs::topic_overrides(&zk).await?;
     stage(&metrics, Stage::Recovery);
     let (on_dir_failure, dir_failures) = log_dirs::failures();
-    let logs = load_logs(&settings, id, &cluster_id, overrides.log_configs(&settings), on_dir_failure).await?;
+    let logs =
+        load_logs(&settings, id, &cluster_id, overrides.log_configs(&settings), on_dir_failure, &metrics).await?;
     logs.start_mover(mover_options(&settings));
     let offsets_partitions = match topics::assignment(&zk, CONSUMER_OFFSETS).await? {
         Some(topic) => topic.partitions.len() as i32,
@@ -236,6 +237,7 @@ async fn load_logs(
     cluster_id: &str,
     topic_configs: HashMap<TopicName, Arc<LogConfig>>,
     on_dir_failure: Arc<OnFailure>,
+    metrics: &Metrics,
 ) -> Result<Arc<log::Manager>, StartError> {
     let options = ManagerOptions {
         dirs: settings.log_dirs(),
@@ -247,7 +249,9 @@ async fn load_logs(
         producer_expiration_ms: i64::from(settings.get(keys::PRODUCER_ID_EXPIRATION_MS)),
         on_dir_failure,
     };
-    let loaded = tokio::task::spawn_blocking(move || log::Manager::start(options)).await;
+    let progress = Arc::new(log::LoadProgress::default());
+    super::metrics::show_recovery(metrics, &progress);
+    let loaded = tokio::task::spawn_blocking(move || log::Manager::start_watched(options, &progress)).await;
     Ok(loaded.expect("loading does not panic")?)
 }
 

@@ -215,9 +215,10 @@ impl OffsetIndex {
         Ok(found.map(|entry| self.0.base_offset + i64::from(u32_at(&entry, 0))))
     }
 
-    /// Position of the last entry; 0 if there is none.
-    pub fn last_position(&self) -> io::Result<u32> {
-        Ok(self.0.last()?.map_or(0, |entry| u32_at(&entry, 4)))
+    /// Offset and position of the last entry.
+    pub fn last(&self) -> io::Result<Option<(i64, u32)>> {
+        let base_offset = self.0.base_offset;
+        Ok(self.0.last()?.map(|entry| (base_offset + i64::from(u32_at(&entry, 0)), u32_at(&entry, 4))))
     }
 
     /// Drops the entries at or after an offset.

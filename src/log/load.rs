@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -16,10 +17,11 @@ use super::epochs::Epochs;
 use super::log::{Active, Log, Shared};
 use super::names::{CLEANED, DELETED, INDEX, LEADER_EPOCHS, LOG, SWAP, TIME_INDEX, TXN_INDEX, parse_segment_file};
 use super::producers::Producers;
+use super::progress::ThreadProgress;
 use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, WHOLE_CHUNK_BYTES, read_batch};
-use super::segment::{PartitionDir, Segment};
+use super::segment::{PartitionDir, Recovered, Segment};
 use super::view::{LogView, TAIL_BATCHES};
-use super::{checkpoint, disk, meta, snapshot};
+use super::{checkpoint, disk, meta, snapshot, split};
 use crate::config::LogConfig;
 use crate::ids::TopicPartition;
 use crate::record::EndMarker;
@@ -43,6 +45,11 @@ pub struct OpenOptions {
 
 /// Loads a log, or creates an empty one.
 pub fn open(options: OpenOptions) -> io::Result<Log> {
+    open_watched(options, &ThreadProgress::default())
+}
+
+/// As [`open`]; somebody watches how far recovery is.
+pub(super) fn open_watched(options: OpenOptions, progress: &ThreadProgress) -> io::Result<Log> {
     let OpenOptions { tp, log_dir, path, config, clean, recovery_point, log_start, producer_expiration_ms } = options;
     let clock = Clock;
     let now_ms = clock.wall_ms();
@@ -59,33 +66,20 @@ pub fn open(options: OpenOptions) -> io::Result<Log> {
         epochs: Epochs::from_entries(stored_epochs.iter().copied()),
         now_ms,
         producer_expiration_ms,
+        progress,
     };
-    let broken = loader.open_segments(&dir)?;
-    let recover_from =
-        if clean { broken } else { Some(loader.first_unflushed(recovery_point).min(broken.unwrap_or(usize::MAX))) };
-    let mut recovered = match recover_from {
-        Some(from) if from < loader.segments.len() => {
-            loader.recover(from, log_start)?;
-            true
+    let (mut recovered, mut end) = loop {
+        match loader.load(&dir, (!clean).then_some(recovery_point), log_start)? {
+            Loaded::Done { recovered, end } => break (recovered, end),
+            Loaded::TooWide(index) => loader.split(&dir, index)?,
         }
-        _ => false,
     };
-    let mut end = 0;
-    if let Some(last) = loader.segments.last() {
-        end = match last.next_offset() {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData && !recovered => {
-                // Cut off or flipped although the broker stopped cleanly.
-                loader.recover(loader.segments.len() - 1, log_start)?;
-                recovered = true;
-                loader.segments.last().map_or(0, |last| last.next_offset().unwrap_or(last.base_offset))
-            }
-            other => other?,
-        };
-    }
     if end < log_start && !loader.segments.is_empty() {
-        tracing::warn!(%tp, end, log_start, "log end is below the log start, starting anew there");
+        tracing::error!(%tp, end, log_start, "log end is below the log start, starting anew there");
         loader.discard_from(0)?;
+        snapshot::list(&path)?.into_iter().try_for_each(|offset| disk::remove(&snapshot::path(&path, offset)))?;
         loader.epochs = Epochs::default();
+        recovered = true;
     }
     if loader.segments.is_empty() {
         loader.segments.push(Arc::new(Segment::create(&dir, log_start)?));
@@ -215,11 +209,57 @@ struct Loader<'a> {
     epochs: Epochs,
     now_ms: i64,
     producer_expiration_ms: i64,
+    progress: &'a ThreadProgress,
+}
+
+/// How far loading came.
+enum Loaded {
+    Done {
+        /// Was something checked and rebuilt?
+        recovered: bool,
+        /// The log end offset.
+        end: i64,
+    },
+    /// This segment must be split before the log can be loaded.
+    TooWide(usize),
 }
 
 impl Loader<'_> {
-    /// Opens the segments in order; returns the first whose indexes must be rebuilt.
-    fn open_segments(&mut self, dir: &Arc<PartitionDir>) -> io::Result<Option<usize>> {
+    /// Opens the segments and checks those that must be: after an unclean stop all that hold something from the recovery
+    /// point on, else only those whose indexes are missing or broken.
+    fn load(&mut self, dir: &Arc<PartitionDir>, unclean: Option<i64>, log_start: i64) -> io::Result<Loaded> {
+        let broken = self.open_segments(dir)?;
+        let unflushed = unclean.map_or(self.segments.len(), |point| self.first_unflushed(point));
+        let mut recovered = unflushed < self.segments.len();
+        for index in broken.into_iter().filter(|index| *index < unflushed) {
+            recovered = true;
+            if let Some(wide) = self.recover(index..index + 1, log_start)? {
+                return Ok(Loaded::TooWide(wide));
+            }
+        }
+        if let Some(wide) = self.recover(unflushed..self.segments.len(), log_start)? {
+            return Ok(Loaded::TooWide(wide));
+        }
+        let Some(last) = self.segments.last().cloned() else { return Ok(Loaded::Done { recovered, end: 0 }) };
+        let end = match last.next_offset() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                // Cut off or flipped although the broker stopped cleanly, or below the recovery point.
+                tracing::error!(dir = %self.path.display(), %error, "the end of the log is damaged");
+                recovered = true;
+                let count = self.segments.len();
+                if let Some(wide) = self.recover(count - 1..count, log_start)? {
+                    return Ok(Loaded::TooWide(wide));
+                }
+                last.next_offset()?
+            }
+            other => other?,
+        };
+        Ok(Loaded::Done { recovered, end })
+    }
+
+    /// Opens the segments in order; returns those whose indexes must be rebuilt.
+    fn open_segments(&mut self, dir: &Arc<PartitionDir>) -> io::Result<Vec<usize>> {
+        self.segments.clear();
         let mut logs = BTreeSet::new();
         let mut indexes = Vec::new();
         for entry in std::fs::read_dir(self.path)? {
@@ -236,11 +276,12 @@ impl Loader<'_> {
                 disk::remove(&path)?;
             }
         }
-        let mut broken = None;
+        let mut broken = Vec::new();
         for base in logs {
             let (segment, rebuild) = Segment::open(dir, base)?;
             if rebuild {
-                broken.get_or_insert(self.segments.len());
+                tracing::warn!(dir = %self.path.display(), base, "indexes are missing or broken, rebuilding them");
+                broken.push(self.segments.len());
             }
             self.segments.push(Arc::new(segment));
         }
@@ -252,19 +293,25 @@ impl Loader<'_> {
         self.segments.partition_point(|segment| segment.base_offset <= recovery_point).saturating_sub(1)
     }
 
-    /// Checks all batches from a segment on, and rebuilds what is derived from them. What follows a batch that is not
-    /// sound is cut off, whole segments too.
-    fn recover(&mut self, from: usize, log_start: i64) -> io::Result<()> {
+    /// Checks all batches of some segments, and rebuilds what is derived from them. What follows a batch that is not sound
+    /// is cut off; whole segments too if the check goes to the log's end. Returns a segment that must be split first.
+    fn recover(&mut self, range: Range<usize>, log_start: i64) -> io::Result<Option<usize>> {
+        let (from, to_the_end) = (range.start, range.end == self.segments.len());
+        if range.is_empty() {
+            return Ok(None);
+        }
+        self.progress.segments(range.len());
         let base = self.segments[from].base_offset;
         let start = log_start.max(self.segments[0].base_offset);
         let (now_ms, expiration_ms) = (self.now_ms, self.producer_expiration_ms);
         let mut producers =
             rebuild_producers(self.path, &self.segments[..from], start.min(base), base, base, now_ms, expiration_ms)?;
-        for index in from..self.segments.len() {
+        for index in range.clone() {
             let segment = self.segments[index].clone();
+            let size = segment.size();
             let mut end = segment.base_offset;
             let epochs = &mut self.epochs;
-            let cut = segment.recover(self.config.index_interval_bytes as u64, |segment, file, found| {
+            let recovered = segment.recover(self.config.index_interval_bytes as u64, |segment, file, found| {
                 let header = &found.header;
                 if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest.0) {
                     epochs.assign(header.partition_leader_epoch, header.base_offset);
@@ -280,15 +327,32 @@ impl Loader<'_> {
                 end = header.next_offset();
                 Ok(())
             });
-            let cut = cut?;
+            let Recovered::Cut(cut) = recovered? else { return Ok(Some(index)) };
             producers.set_end(end);
             snapshot::write(self.path, &producers)?;
+            self.progress.segment_done(range.end - index - 1, size);
             if cut > 0 {
-                tracing::warn!(dir = %self.path.display(), base = segment.base_offset, cut, "recovery cut a segment");
-                self.discard_from(index + 1)?;
+                let (dir, base) = (self.path.display(), segment.base_offset);
+                let later = self.segments.len() - index - 1;
+                if to_the_end {
+                    tracing::warn!(%dir, base, end, cut, later, "recovery cut the log; later segments are deleted");
+                    self.discard_from(index + 1)?;
+                } else {
+                    tracing::error!(%dir, base, end, cut, later, "records below the recovery point were damaged and are lost");
+                }
                 break;
             }
         }
+        self.progress.segments(0);
+        Ok(None)
+    }
+
+    /// Makes several segments of one that is too wide, for the next [`Self::load`].
+    fn split(&mut self, dir: &Arc<PartitionDir>, index: usize) -> io::Result<()> {
+        let segment = self.segments[index].clone();
+        tracing::warn!(dir = %self.path.display(), base = segment.base_offset, "segment is too wide for its indexes, splitting it");
+        let replaced = split::split(dir, &segment)?;
+        self.log_dir.discard(replaced, self.now_ms.saturating_add(self.config.file_delete_delay_ms));
         Ok(())
     }
 

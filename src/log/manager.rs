@@ -18,6 +18,7 @@ use super::load::{self, OpenOptions};
 use super::log::Log;
 use super::mover::Mover;
 use super::names::{CLEAN_SHUTDOWN, deleted_dir};
+use super::progress::LoadProgress;
 use super::start::{DirState, Loaded, ManagerOptions, StartError, load_all, open_dirs};
 use crate::config::LogConfig;
 use crate::ids::{TopicId, TopicName, TopicPartition, Uuid};
@@ -51,10 +52,15 @@ impl std::fmt::Debug for Manager {
 impl Manager {
     /// Locks the log dirs, checks that they are this broker's, and loads all partitions; returns when that is done.
     pub fn start(options: ManagerOptions) -> Result<Arc<Self>, StartError> {
+        Self::start_watched(options, &LoadProgress::default())
+    }
+
+    /// As [`Self::start`]; `progress` shows how far it is.
+    pub fn start_watched(options: ManagerOptions, progress: &LoadProgress) -> Result<Arc<Self>, StartError> {
         let (rolled, flushes) = mpsc::channel::<TopicPartition>();
         let on_roll = Arc::new(move |tp: &TopicPartition| _ = rolled.send(tp.clone()));
         let dirs = open_dirs(&options, on_roll)?;
-        let Loaded { logs, futures } = load_all(&dirs, &options)?;
+        let Loaded { logs, futures } = load_all(&dirs, &options, progress)?;
         let manager = Arc::new(Self {
             dirs,
             logs: RwLock::new(logs),

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::index::{OffsetIndex, TimeIndex, TimestampOffset};
 use super::names::{INDEX, LOG, SEGMENT_FILES, SNAPSHOT, Suffix, TIME_INDEX, TXN_INDEX, suffixed_segment_file};
-use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, read_batch};
+use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, ScanError, read_batch};
 use super::txn_index::{self, AbortedTxn};
 use super::{disk, scan};
 use crate::record::BatchHeader;
@@ -72,6 +72,15 @@ pub struct Segment {
     largest: Mutex<Option<TimestampOffset>>,
     /// Of the files' names. Held while they are renamed, and while one is opened by its name.
     suffix: RwLock<Suffix>,
+}
+
+/// What [`Segment::recover`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// So many bytes were cut off.
+    Cut(u64),
+    /// The segment holds offsets that its indexes cannot express: it must be split.
+    TooWide,
 }
 
 impl Segment {
@@ -209,7 +218,10 @@ impl Segment {
     pub fn find(&self, file: &File, target: i64, hint: Option<u64>, end: u64) -> io::Result<Option<Found>> {
         let from = match hint {
             Some(position) => position,
-            None => u64::from(self.offset_index.read().lookup(target)?),
+            None => {
+                let position = u64::from(self.offset_index.read().lookup(target)?);
+                if self.fits(file, (target, position), end)? { position } else { 0 }
+            }
         };
         let mut scan = Scan::new(file, from, end, HEADERS_CHUNK_BYTES);
         while let Some(found) = scan.next_header()? {
@@ -218,6 +230,24 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// Does an index entry lead to a batch that does not end after the entry's offset? Indexes are not checked when a log
+    /// is loaded; a flipped bit in one must not hide records.
+    fn fits(&self, file: &File, (offset, position): (i64, u64), end: u64) -> io::Result<bool> {
+        if position == 0 {
+            return Ok(true);
+        }
+        let fits = match Scan::new(file, position, end, HEADERS_CHUNK_BYTES).next_header() {
+            Ok(found) => found.is_some_and(|found| found.header.last_offset() <= offset),
+            Err(ScanError::Batch { .. }) => false,
+            Err(ScanError::Io(error)) => return Err(error),
+        };
+        if !fits {
+            let index = self.dir.file(self.base_offset, INDEX);
+            tracing::warn!(index = %index.display(), offset, position, "index does not fit its log, reading without it");
+        }
+        Ok(fits)
     }
 
     /// An offset that is not smaller than those of the records before `position`, if the index knows one.
@@ -276,8 +306,11 @@ impl Segment {
 
     /// The offset after the last batch; the base offset if there is none.
     pub fn next_offset(&self) -> io::Result<i64> {
-        let from = u64::from(self.offset_index.read().last_position()?);
         let file = self.file()?;
+        let from = match self.offset_index.read().last()? {
+            Some((offset, position)) if self.fits(&file, (offset, position.into()), self.size())? => position.into(),
+            _ => 0,
+        };
         let mut scan = Scan::new(&file, from, self.size(), HEADERS_CHUNK_BYTES);
         let mut next = self.base_offset;
         while let Some(found) = scan.next_header()? {
@@ -287,12 +320,12 @@ impl Segment {
     }
 
     /// Rebuilds the indexes from the batches, which are all checked; the file is cut at the first that is not sound.
-    /// `visit` is told each sound batch. Returns the bytes that were cut off.
+    /// `visit` is told each sound batch. If a sound batch is too far from the base offset for the indexes, nothing is cut.
     pub fn recover(
         &self,
         index_interval_bytes: u64,
         mut visit: impl FnMut(&Self, &File, &Found) -> io::Result<()>,
-    ) -> Result<u64, scan::ScanError> {
+    ) -> io::Result<Recovered> {
         let (mut offset_index, mut time_index) = (self.offset_index.write(), self.time_index.write());
         *offset_index = OffsetIndex::create(self.dir.clone(), self.base_offset, Suffix::Live)?;
         *time_index = TimeIndex::create(self.dir.clone(), self.base_offset, Suffix::Live)?;
@@ -302,6 +335,7 @@ impl Segment {
         let size = file.metadata()?.len();
         let mut largest = TimestampOffset { timestamp: -1, offset: self.base_offset };
         let (mut valid, mut last_entry) = (0u64, 0u64);
+        let mut last_offset = self.base_offset - 1;
         let mut scan = Scan::new(&file, 0, size, scan::WHOLE_CHUNK_BYTES);
         loop {
             let found = match scan.next_checked() {
@@ -312,11 +346,17 @@ impl Segment {
                     tracing::warn!(path = %path.display(), position, %source, "found invalid messages, cutting there");
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             };
-            let last_offset = found.header.last_offset();
-            if last_offset < self.base_offset || last_offset - self.base_offset > i64::from(i32::MAX) {
+            // Offsets are not covered by the CRC, but they only grow.
+            if found.header.last_offset() <= last_offset {
+                let (path, offset) = (self.dir.file(self.base_offset, LOG), found.header.last_offset());
+                tracing::warn!(path = %path.display(), position = valid, offset, "found an offset out of order, cutting there");
                 break;
+            }
+            last_offset = found.header.last_offset();
+            if last_offset - self.base_offset > i64::from(i32::MAX) {
+                return Ok(Recovered::TooWide);
             }
             largest = larger(largest, &found.header);
             if valid - last_entry > index_interval_bytes {
@@ -335,7 +375,7 @@ impl Segment {
         time_index.write_out()?;
         *self.largest.lock() = Some(largest);
         self.size.store(valid, Ordering::Release);
-        Ok(size - valid)
+        Ok(Recovered::Cut(size - valid))
     }
 
     /// Cuts away the batches that hold `offset` or later ones. Returns the bytes that are left.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
@@ -18,9 +19,10 @@ use super::handle::LogHandle;
 use super::load::{self, OpenOptions};
 use super::meta::MetaProperties;
 use super::names::{
-    CLEAN_SHUTDOWN, CLEANER_OFFSETS, HIGH_WATERMARKS, LOCK, LOG_STARTS, PartitionDirName, RECOVERY_POINTS,
-    REMOTE_INDEX_CACHE, parse_partition_dir,
+    CLEAN_SHUTDOWN, CLEANER_OFFSETS, HIGH_WATERMARKS, LOCK, LOG, LOG_STARTS, PartitionDirName, RECOVERY_POINTS,
+    REMOTE_INDEX_CACHE, parse_partition_dir, parse_segment_file,
 };
+use super::progress::{DirProgress, LoadProgress};
 use crate::config::LogConfig;
 use crate::ids::{BrokerId, Offset, TopicName, TopicPartition};
 use crate::time::Clock;
@@ -215,8 +217,26 @@ pub(super) struct Loaded {
     pub futures: HashMap<TopicPartition, Arc<LogHandle>>,
 }
 
+impl Job {
+    /// Bytes of the segments that hold something from the recovery point on.
+    fn bytes_to_check(&self) -> u64 {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return 0 };
+        let size = |entry: std::fs::DirEntry| match entry.file_name().to_str().and_then(parse_segment_file) {
+            Some((base, LOG)) => Some((base, entry.metadata().ok()?.len())),
+            _ => None,
+        };
+        let sizes: BTreeMap<i64, u64> = entries.filter_map(|entry| size(entry.ok()?)).collect();
+        let first = sizes.range(..=self.recovery_point).next_back().map_or(i64::MIN, |(base, _)| *base);
+        sizes.range(first..).map(|(_, size)| size).sum()
+    }
+}
+
 /// Loads every partition of every live dir.
-pub(super) fn load_all(states: &[DirState], options: &ManagerOptions) -> Result<Loaded, StartError> {
+pub(super) fn load_all(
+    states: &[DirState],
+    options: &ManagerOptions,
+    progress: &LoadProgress,
+) -> Result<Loaded, StartError> {
     let mut places: HashMap<(TopicPartition, bool), PathBuf> = HashMap::new();
     let mut work = Vec::new();
     for state in states.iter().filter(|state| !state.dir.is_offline()) {
@@ -236,17 +256,27 @@ pub(super) fn load_all(states: &[DirState], options: &ManagerOptions) -> Result<
         work.push((state.dir.clone(), Mutex::new(VecDeque::from(jobs))));
     }
     let loaded = Mutex::new(Loaded::default());
+    let began = Instant::now();
     std::thread::scope(|scope| {
+        let mut loaders = Vec::new();
         for (dir, jobs) in &work {
             let threads = options.recovery_threads_per_dir.max(1).min(jobs.lock().len());
-            for _ in 0..threads {
+            let bytes = jobs.lock().iter().filter(|job| !job.clean).map(Job::bytes_to_check).sum();
+            let here = progress.begin(dir.path.clone(), jobs.lock().len(), bytes, threads);
+            for number in 0..threads {
                 let name = format!("log-recovery-{}", dir.path.display());
                 let thread = std::thread::Builder::new().name(name);
-                let run = || load_some(dir, jobs, options, &loaded);
-                thread.spawn_scoped(scope, run).expect("the system can start a thread");
+                let (here, loaded) = (here.clone(), &loaded);
+                let run = move || load_some(dir, jobs, options, loaded, &here, number);
+                loaders.push(thread.spawn_scoped(scope, run).expect("the system can start a thread"));
             }
         }
+        scope.spawn(|| progress.report());
+        let panicked = loaders.into_iter().map(|loader| loader.join()).filter(Result::is_err).count();
+        progress.end();
+        assert_eq!(panicked, 0, "loading does not panic");
     });
+    tracing::info!(target: "kafka.log.LogManager", "Loaded {} logs in {}ms", loaded.lock().logs.len(), began.elapsed().as_millis());
     if states.iter().all(|state| state.dir.is_offline()) {
         return Err(StartError::AllDirsFailed);
     }
@@ -290,7 +320,7 @@ fn find_partitions(state: &DirState, options: &ManagerOptions) -> io::Result<Res
             Some(PartitionDirName::Current(tp)) => (tp, false),
             Some(PartitionDirName::Future(tp)) => (tp, true),
         };
-        let offset = |map: &BTreeMap<TopicPartition, i64>| map.get(&tp).copied().unwrap_or(0);
+        let offset = |map: &BTreeMap<TopicPartition, i64>| map.get(&tp).copied().unwrap_or(0).max(0);
         jobs.push(Job {
             path,
             future,
@@ -306,7 +336,14 @@ fn find_partitions(state: &DirState, options: &ManagerOptions) -> io::Result<Res
 }
 
 /// Loads partitions of a dir until none is left.
-fn load_some(dir: &Arc<LogDir>, jobs: &Mutex<VecDeque<Job>>, options: &ManagerOptions, loaded: &Mutex<Loaded>) {
+fn load_some(
+    dir: &Arc<LogDir>,
+    jobs: &Mutex<VecDeque<Job>>,
+    options: &ManagerOptions,
+    loaded: &Mutex<Loaded>,
+    progress: &DirProgress,
+    thread: usize,
+) {
     loop {
         let job = jobs.lock().pop_front();
         let Some(job) = job else { return };
@@ -314,7 +351,7 @@ fn load_some(dir: &Arc<LogDir>, jobs: &Mutex<VecDeque<Job>>, options: &ManagerOp
             return;
         }
         let config = options.topic_configs.get(&job.tp.topic).unwrap_or(&options.default_config).clone();
-        let opened = load::open(OpenOptions {
+        let open = OpenOptions {
             tp: job.tp.clone(),
             log_dir: dir.clone(),
             path: job.path,
@@ -323,7 +360,9 @@ fn load_some(dir: &Arc<LogDir>, jobs: &Mutex<VecDeque<Job>>, options: &ManagerOp
             recovery_point: job.recovery_point,
             log_start: job.log_start,
             producer_expiration_ms: options.producer_expiration_ms,
-        });
+        };
+        let opened = load::open_watched(open, &progress.threads[thread]);
+        progress.log_done();
         match opened {
             Ok(log) => {
                 let (start, end) = (log.start_offset(), log.end_offset());

@@ -1,0 +1,73 @@
+//! Splitting a segment whose offsets are too far from its base for 32 bits. Old brokers' compaction wrote such segments.
+//! Source: `LogLoader`, `LocalLog.splitOverflowedSegment` of Kafka 3.9 (KAFKA-6264).
+
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::disk;
+use super::names::{INDEX, LOG, Suffix, TIME_INDEX, TXN_INDEX};
+use super::scan::{HEADERS_CHUNK_BYTES, Scan};
+use super::segment::{PartitionDir, Segment};
+
+/// Bytes that are copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Puts several segments in the place of one. They get no indexes: who opens the log next rebuilds them. Returns the old
+/// files, to be deleted later. A crash at any point leaves files that the rules of loading put right.
+pub fn split(dir: &Arc<PartitionDir>, segment: &Segment) -> io::Result<Vec<PathBuf>> {
+    let parts = parts(segment)?;
+    let file = segment.file()?;
+    let modified = file.metadata()?.modified()?;
+    for (base, from, to) in &parts {
+        let copy = disk::create(&dir.suffixed(*base, LOG, Suffix::Cleaned))?;
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut at = *from;
+        while at < *to {
+            let want = buffer.len().min((to - at) as usize);
+            let read = disk::read_at(&file, &mut buffer[..want], at)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            disk::write_all_at(&copy, &mut [IoSlice::new(&buffer[..read])], at - from)?;
+            at += read as u64;
+        }
+        copy.set_modified(modified)?;
+        copy.sync_all()?;
+    }
+    // The last first: as long as a `.cleaned` file is left, the `.swap` files after it are not complete.
+    for (base, _, _) in parts.iter().rev() {
+        disk::rename(&dir.suffixed(*base, LOG, Suffix::Cleaned), &dir.suffixed(*base, LOG, Suffix::Swap))?;
+    }
+    disk::sync_dir(&dir.path())?;
+    let replaced = segment.mark_deleted(false)?;
+    for (base, _, _) in &parts {
+        for index in [INDEX, TIME_INDEX, TXN_INDEX] {
+            disk::remove(&dir.file(*base, index))?;
+        }
+        disk::rename(&dir.suffixed(*base, LOG, Suffix::Swap), &dir.file(*base, LOG))?;
+    }
+    disk::sync_dir(&dir.path())?;
+    Ok(replaced)
+}
+
+/// Base offset and range of bytes of each new segment.
+fn parts(segment: &Segment) -> io::Result<Vec<(i64, u64, u64)>> {
+    let file = segment.file()?;
+    let mut scan = Scan::new(&file, 0, segment.size(), HEADERS_CHUNK_BYTES);
+    let mut parts = vec![(segment.base_offset, 0, 0)];
+    while let Some(found) = scan.next_header()? {
+        let last = parts.last_mut().expect("never empty");
+        if found.header.last_offset().saturating_sub(last.0) > i64::from(i32::MAX) {
+            parts.push((found.header.base_offset, found.position, found.end()));
+        } else {
+            last.2 = found.end();
+        }
+    }
+    // What follows the last whole batch stays with it, for recovery to judge.
+    if let Some(last) = parts.last_mut() {
+        last.2 = segment.size();
+    }
+    parts.retain(|(_, from, to)| from < to);
+    Ok(parts)
+}
