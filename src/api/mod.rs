@@ -100,7 +100,7 @@ apis! {
     pub static OFFERED: Broker;
 
     // schema                   handler                            versions  kind
-    produce                  => produce::handle,                   3..=11,   two_phase if |request| request.acks != 0 && request.transactional_id.is_none();
+    produce                  => produce::handle,                   0..=11,   two_phase if |request| request.acks != 0 && request.transactional_id.is_none();
     fetch                    => fetch::handle,                     4..=17,   long_poll;
     list_offsets             => list_offsets::handle,              1..=9,    one_phase;
     leader_and_isr           => leader_and_isr::handle,            0..=7,    one_phase;

@@ -1,4 +1,4 @@
-//! Produce (0), versions 3-11: appends batches to partitions that this broker leads.
+//! Produce (0), versions 0-11: appends batches to partitions that this broker leads.
 //!
 //! - acks 0: no answer, but an error closes the connection; 1: answered after the append; -1: when every partition's
 //!   high watermark has passed the batch, or `timeout_ms` is over (7, the data stays).
@@ -6,7 +6,8 @@
 //!   order; only the wait for replicas overlaps with later requests.
 //! - A transaction that is not open yet in a partition is verified with its coordinator first (KIP-890); requests with
 //!   a transactional id therefore run one after another.
-//! - Leaves out: versions 0-2 (older record formats), quotas.
+//! - Versions 0-2 bring messages of magic 0 and 1, which the log converts.
+//! - Leaves out: quotas.
 //!   Studied: `KafkaApis.handleProduceRequest`, `ReplicaManager.{handleProduceAppend, appendRecords}`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};

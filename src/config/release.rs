@@ -107,6 +107,17 @@ impl Release {
         self >= Release::named("3.3-IV0")
     }
 
+    /// The newest record format of this release.
+    pub fn magic(self) -> i8 {
+        if self >= Release::named("0.11.0-IV0") {
+            2
+        } else if self >= Release::named("0.10.0-IV0") {
+            1
+        } else {
+            0
+        }
+    }
+
     /// The full name, as `3.9-IV0`.
     pub const fn name(self) -> &'static str {
         ALL[self.0 as usize]

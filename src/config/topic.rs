@@ -4,7 +4,7 @@
 
 use super::key::{FromValue, Support};
 use super::value::Valid::*;
-use super::{Importance, InvalidConfig, Kind, Settings, Valid, Value};
+use super::{Importance, InvalidConfig, Kind, Settings, Valid, Value, release};
 use std::collections::BTreeMap;
 
 /// The settings that a topic overrides, as in its znode under `/config/topics`.
@@ -57,6 +57,8 @@ macro_rules! topic_keys {
         #[derive(Clone, Debug, PartialEq)]
         pub struct LogConfig {
             $(#[doc = concat!("`", $name, "`: ", $meaning)] pub $field: $type,)*
+            /// No setting: may `message.format.version` ask for messages before magic 2? Only below protocol 3.0.
+            pub old_formats: bool,
         }
 
         /// Kafka's defaults.
@@ -64,6 +66,7 @@ macro_rules! topic_keys {
             fn default() -> LogConfig {
                 LogConfig {
                     $($field: read(&Kind::$kind.parse($name, $default).expect("defaults of the table parse")),)*
+                    old_formats: false,
                 }
             }
         }
@@ -195,7 +198,16 @@ impl LogConfig {
         if config.retention_ms < 0 {
             config.retention_ms = -1;
         }
+        config.old_formats = settings.inter_broker_protocol() < release::Release::named("3.0-IV1");
         config
+    }
+
+    /// The format that a leader writes: magic 2, unless an old protocol lets `message.format.version` name another.
+    pub fn target_magic(&self) -> i8 {
+        if !self.old_formats {
+            return 2;
+        }
+        self.message_format_version.parse::<release::Release>().map_or(2, release::Release::magic)
     }
 }
 

@@ -57,6 +57,10 @@ pub(super) fn open_watched(options: OpenOptions, progress: &ThreadProgress) -> i
     tidy(&path)?;
     let dir = PartitionDir::new(path.clone());
     let topic_id = meta::read_topic_id(&path)?;
+    if config.target_magic() < 2 {
+        // Messages before magic 2 carry no epochs; truncation goes by high watermarks.
+        disk::remove(&path.join(LEADER_EPOCHS))?;
+    }
     let stored_epochs = checkpoint::read_epochs(&path.join(LEADER_EPOCHS))?;
     let mut loader = Loader {
         path: &path,

@@ -26,7 +26,7 @@ use super::view::{LogPosition, LogView, TAIL_BATCHES};
 use crate::config::{LogConfig, TimestampType};
 use crate::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::record::{
-    AppendOrigin, BatchHeader, Codec, Compression, EndMarker, Prepared, ValidateOptions, batches, validate,
+    AppendOrigin, BatchHeader, Codec, Compression, Content, EndMarker, Prepared, ValidateOptions, batches, validate,
 };
 use crate::time::Clock;
 
@@ -200,19 +200,20 @@ impl Log {
     }
 
     /// Appends records that [`Self::prepare`] has checked.
-    pub fn append_prepared(
-        &mut self,
-        mut prepared: Prepared,
-        append: &LeaderAppend,
-    ) -> Result<AppendInfo, AppendError> {
+    pub fn append_prepared(&mut self, prepared: Prepared, append: &LeaderAppend) -> Result<AppendInfo, AppendError> {
         self.check()?;
-        prepared.batch.place(self.end, append.leader_epoch.0);
-        let header = prepared.batch.header;
+        let mut batch = match prepared.content {
+            Content::Batch(batch) => batch,
+            Content::Messages(messages) => return self.append_messages(messages, prepared.log_append_time, append),
+            Content::Nothing => return Ok(self.append_of_nothing(append)),
+        };
+        batch.place(self.end, append.leader_epoch.0);
+        let header = batch.header;
         let (size, limit) = (header.size(), self.config.segment_bytes as usize);
         if size > limit {
             return Err(AppendError::LargerThanSegment { size, limit });
         }
-        let marker = if header.attributes.control() { EndMarker::of(&prepared.batch.to_batch()) } else { None };
+        let marker = if header.attributes.control() { EndMarker::of(&batch.to_batch()) } else { None };
         let mut info = AppendInfo {
             first_offset: Offset(header.base_offset),
             last_offset: Offset(header.last_offset()),
@@ -230,7 +231,7 @@ impl Log {
             return Ok(duplicate(info, &known));
         }
         let encoded = header.encode();
-        let mut slices = [IoSlice::new(&encoded), IoSlice::new(&prepared.batch.payload)];
+        let mut slices = [IoSlice::new(&encoded), IoSlice::new(&batch.payload)];
         let largest = TimestampOffset { timestamp: header.max_timestamp, offset: header.last_offset() };
         let written = self.write(&mut slices, size, &[(header, marker)], largest, append.now_ms);
         self.log_dir.guard(written)?;
@@ -293,8 +294,9 @@ impl Log {
         Ok(info)
     }
 
-    /// Writes batches with their final offsets in one system call, and draws all consequences.
-    fn write(
+    /// Writes batches with their final offsets in one system call, and draws all consequences. Of messages before magic 2
+    /// the first and the last header are enough.
+    pub(super) fn write(
         &mut self,
         slices: &mut [IoSlice<'_>],
         bytes: usize,
@@ -386,6 +388,10 @@ impl Log {
 
     /// Notes that this broker leads in `epoch` from `start` on.
     pub fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset) -> Result<(), StorageError> {
+        if self.config.target_magic() < 2 {
+            // Older formats do not carry it.
+            return Ok(());
+        }
         let mut epochs = Epochs::clone(&self.epochs);
         if epochs.assign(epoch.0, start.0) {
             self.check()?;
@@ -477,7 +483,7 @@ impl Log {
         }
     }
 
-    fn end_position(&self) -> LogPosition {
+    pub(super) fn end_position(&self) -> LogPosition {
         let segment = self.active_segment();
         let segment_base = Offset(segment.base_offset);
         LogPosition { offset: Offset(self.end), segment_base, position: segment.size() }
@@ -543,6 +549,7 @@ fn validate_options(append: &LeaderAppend, config: &LogConfig) -> ValidateOption
         timestamp_before_max_ms: bound(config.message_timestamp_before_max_ms),
         timestamp_after_max_ms: bound(config.message_timestamp_after_max_ms),
         max_message_bytes: config.max_message_bytes as usize,
+        target_magic: config.target_magic(),
         compacted: config.cleanup_policy.compact,
         compression: target_compression(config),
     }

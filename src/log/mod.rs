@@ -6,6 +6,7 @@
 //!
 //! Every file can be taken over from a Kafka 3.9.1 broker, and by one.
 
+mod append_messages;
 mod checkpoint;
 pub mod cleaner;
 mod describe;

@@ -188,6 +188,11 @@ pub(super) fn lz4_frame_of_magic_0(frame: &Bytes) -> Bytes {
     fixed.into()
 }
 
+/// Gives a frame of our own the header checksum that the clients of magic 0 expect.
+pub(super) fn lz4_frame_with_checksum_of_magic_0(frame: &mut [u8]) {
+    frame[6] = lz4_header_checksum(&frame[..6]);
+}
+
 /// Second byte of the xxHash32 (seed 0) of fewer than 16 bytes.
 fn lz4_header_checksum(bytes: &[u8]) -> u8 {
     const PRIMES: [u32; 5] = [0x9e37_79b1, 0x85eb_ca77, 0xc2b2_ae3d, 0x27d4_eb2f, 0x1656_67b1];

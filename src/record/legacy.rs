@@ -39,6 +39,8 @@ pub struct Message {
     pub codec: Option<Codec>,
     /// -1 in magic 0; the time of the append if its wrapper says so.
     pub timestamp: i64,
+    /// Does it say itself that the log stamped it?
+    pub stamped: bool,
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
     /// From the offset on.
@@ -58,10 +60,12 @@ impl Message {
         let mut rest = bytes.clone();
         let offset = rest.get_i64();
         rest.advance(ATTRIBUTES_AT - 8);
-        let codec = Codec::from_id(i16::from(rest.get_u8() & 7));
+        let attributes = rest.get_u8();
+        let codec = Codec::from_id(i16::from(attributes & 7));
+        let stamped = magic > 0 && attributes & 8 != 0;
         let timestamp = if magic == 0 { -1 } else { rest.get_i64() };
         let (key, value) = (take_sized(&mut rest)?, take_sized(&mut rest)?);
-        Ok(Self { offset, magic, codec, timestamp, key, value, bytes })
+        Ok(Self { offset, magic, codec, timestamp, stamped, key, value, bytes })
     }
 
     /// The CRC-32 that is written.
@@ -95,7 +99,7 @@ fn take_sized(bytes: &mut Bytes) -> Result<Option<Bytes>, RecordError> {
 }
 
 /// The messages of a batch before magic 2: those inside a wrapper, else itself. After an error the iteration is over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Messages {
     rest: Bytes,
     /// What is added to the offsets.
@@ -110,8 +114,7 @@ impl Messages {
     pub(super) fn new(batch: &Batch) -> Result<Self, RecordError> {
         let header = &batch.header;
         if !header.is_wrapper() {
-            let first_offset = header.base_offset;
-            return Ok(Self { rest: batch.bytes.clone(), base: 0, first_offset, append_time: None });
+            return Ok(Self { first_offset: header.base_offset, ..Self::of_set(batch.bytes.clone()) });
         }
         let value = Message::read(batch.bytes.clone())?.value.ok_or(RecordError::Invalid("a wrapper has no value"))?;
         let set = match codec_of(batch)? {
@@ -136,6 +139,11 @@ impl Messages {
         };
         let append_time = header.attributes.log_append_time().then_some(header.max_timestamp);
         Ok(Self { rest: set, base, first_offset: base.wrapping_add(first), append_time })
+    }
+
+    /// The messages of a set that is not compressed.
+    pub(super) fn of_set(set: Bytes) -> Self {
+        Self { rest: set, base: 0, first_offset: 0, append_time: None }
     }
 
     /// The offset of the first message.

@@ -16,8 +16,10 @@ mod batch;
 mod build;
 mod codec;
 mod control;
+mod convert;
 mod legacy;
 mod rebatch;
+mod message_set;
 mod records;
 mod validate;
 mod varint;
@@ -27,10 +29,13 @@ pub(crate) use batch::{add_sequence, check_crc};
 pub use build::{BatchBuilder, NO_TIMESTAMP};
 pub use codec::{Codec, CodecError, Compression, DECOMPRESSED_LIMIT_BYTES};
 pub use control::{EndMarker, EndTxn, end_txn_batch};
+pub use convert::{PlacedMessages, PreparedMessages};
 pub use legacy::{Message, Messages};
 pub use rebatch::{RawRecord, RawRecords, emptied, raw_records, write_thinned};
+pub use message_set::MessageSetBuilder;
 pub use records::{Header, Record, RecordError, RecordSummary, Records, walk};
 pub use validate::{
-    AppendOrigin, Prepared, PreparedBatch, RecordFault, ValidateError, ValidateOptions, check_produce, validate,
+    AppendOrigin, Content, Prepared, PreparedBatch, RecordFault, ValidateError, ValidateOptions, check_produce,
+    validate,
 };
 pub use varint::{put_varint, put_varlong, varint_len, varlong_len};

@@ -167,10 +167,10 @@ impl<R: BufRead> Counted<R> {
 }
 
 /// The records of a batch of any format as slices of its (decompressed) bytes. After an error the iteration is over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Records(Source);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Source {
     Current(Current),
     /// Of a wrapper or of a plain message.
@@ -186,6 +186,10 @@ impl Records {
             2 => Source::Current(Current::new(batch)?),
             _ => Source::Messages { messages: Messages::new(batch)?, wrapped: batch.header.is_wrapper() },
         }))
+    }
+
+    pub(super) fn of_messages(messages: Messages, wrapped: bool) -> Self {
+        Self(Source::Messages { messages, wrapped })
     }
 }
 
@@ -206,7 +210,7 @@ impl Iterator for Records {
 }
 
 /// The records of a v2 batch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Current {
     batch: Batch,
     rest: Bytes,

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::batch::{Attributes, Batch, BatchError, BatchHeader, HEADER_BYTES, batches};
 use super::build::{BatchBuilder, NO_TIMESTAMP};
 use super::codec::{Codec, CodecError, Compression};
-use super::records::{RecordError, walk};
+use super::convert::{self, PreparedMessages};
+use super::records::{RecordError, RecordSummary, walk};
 use crate::error::ErrorCode;
 
 /// Who appends; decides what is checked.
@@ -34,6 +35,8 @@ pub struct ValidateOptions {
     pub timestamp_before_max_ms: i64,
     pub timestamp_after_max_ms: i64,
     pub max_message_bytes: usize,
+    /// The format that the topic is kept in: 2, or 0 or 1 for `message.format.version` under an old protocol.
+    pub target_magic: i8,
     /// Does the cleanup policy contain `compact`? Then every record needs a key.
     pub compacted: bool,
     /// What `compression.type` asks for; `None` for `producer`: keep the batch's codec.
@@ -61,6 +64,11 @@ pub enum ValidateError {
     Records { code: ErrorCode, faults: Vec<RecordFault> },
     #[error("zstd needs Produce version 7 or later")]
     ZstdNotSupported,
+    #[error("transactional and idempotent records cannot be kept in an older format")]
+    NeedsCurrentFormat,
+    /// Kafka fails here, too, without a better code.
+    #[error("the records cannot be written: {0}")]
+    Unwritable(&'static str),
     #[error(transparent)]
     Content(#[from] RecordError),
 }
@@ -89,6 +97,8 @@ impl From<&ValidateError> for ErrorCode {
             ValidateError::TooLarge { .. } => ErrorCode::MessageTooLarge,
             ValidateError::Records { code, .. } => *code,
             ValidateError::ZstdNotSupported => ErrorCode::UnsupportedCompressionType,
+            ValidateError::NeedsCurrentFormat => ErrorCode::UnsupportedForMessageFormat,
+            ValidateError::Unwritable(_) => ErrorCode::UnknownServerError,
             ValidateError::Content(error) => error.into(),
         }
     }
@@ -109,6 +119,11 @@ impl PreparedBatch {
         self.header.partition_leader_epoch = leader_epoch;
     }
 
+    /// A batch in one piece, taken apart.
+    pub(super) fn read(bytes: Bytes) -> Result<Self, BatchError> {
+        Ok(Self { header: BatchHeader::read(&bytes)?, payload: bytes.slice(HEADER_BYTES..) })
+    }
+
     /// The batch in one piece (copies the records).
     pub fn to_batch(&self) -> Batch {
         let mut bytes = Vec::with_capacity(self.header.size());
@@ -124,10 +139,20 @@ impl From<Batch> for PreparedBatch {
     }
 }
 
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub enum Content {
+    Batch(PreparedBatch),
+    /// Messages of an older format.
+    Messages(PreparedMessages),
+    /// An old client's set without a whole message: the append succeeds and does nothing.
+    Nothing,
+}
+
 /// Records that passed every check which needs no log.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    pub batch: PreparedBatch,
+    pub content: Content,
     pub origin: AppendOrigin,
     /// The append's time if the topic stamps its records.
     pub log_append_time: Option<i64>,
@@ -137,8 +162,18 @@ pub struct Prepared {
     pub converted_records: i32,
 }
 
-/// What Kafka checks of a produce request (version 3 or later) before anything else: exactly one v2 batch.
+impl Prepared {
+    pub(super) fn new(content: Content, options: &ValidateOptions, rebuilt: bool, converted_records: i32) -> Self {
+        let log_append_time = options.log_append_time.then_some(options.now_ms);
+        Self { content, origin: options.origin, log_append_time, rebuilt, converted_records }
+    }
+}
+
+/// What Kafka checks of a produce request before anything else: exactly one v2 batch, from version 3 on.
 pub fn check_produce(records: &Bytes, api_version: i16) -> Result<(), ValidateError> {
+    if api_version < 3 {
+        return Ok(());
+    }
     let invalid =
         |text: &str| Err(ValidateError::InvalidRecord(format!("Produce requests with version {api_version} {text}")));
     let mut list = batches(records.clone());
@@ -166,7 +201,15 @@ pub fn check_produce(records: &Bytes, api_version: i16) -> Result<(), ValidateEr
 /// made anew. They are built anew if the topic asks for another codec, or if inner offsets of a compressed batch are
 /// not 0, 1, 2…
 pub fn validate(records: &Bytes, options: &ValidateOptions) -> Result<Prepared, ValidateError> {
-    let batch = only_batch(records, options)?;
+    let Some((batch, several)) = first_batch(records, options)? else {
+        return convert::validate_set(records, options);
+    };
+    if several {
+        return Err(ValidateError::InvalidRecord("Compressed outer record has more than one batch".into()));
+    }
+    if options.target_magic < 2 {
+        return convert::validate_batch(&batch, options);
+    }
     check_header(&batch.header, options.origin)?;
 
     let attributes = batch.header.attributes;
@@ -182,7 +225,7 @@ pub fn validate(records: &Bytes, options: &ValidateOptions) -> Result<Prepared, 
             faults.add(ErrorCode::InvalidRecord, record.index, || {
                 "Compacted topic cannot accept message without key".into()
             });
-        } else if let Some(message) = timestamp_fault(attributes, record.offset_delta, record.timestamp, options) {
+        } else if let Some(message) = timestamp_fault(&sent(&record, attributes), options) {
             faults.add(ErrorCode::InvalidTimestamp, record.index, || message);
         }
         max_timestamp = max_timestamp.max(record.timestamp);
@@ -193,48 +236,42 @@ pub fn validate(records: &Bytes, options: &ValidateOptions) -> Result<Prepared, 
     let log_append_time = options.log_append_time.then_some(options.now_ms);
     if uncompressed || (source == target.codec && dense) {
         let batch = restamp(batch, log_append_time, max_timestamp);
-        return Ok(Prepared { batch, origin: options.origin, log_append_time, rebuilt: false, converted_records: 0 });
+        return Ok(Prepared::new(Content::Batch(batch), options, false, 0));
     }
     let batch = rebuild(&batch, target, log_append_time)?;
-    check_size(batch.header.size(), options)?;
+    check_size(batch.header.size(), options.max_message_bytes)?;
     let converted_records = batch.header.records_count;
-    Ok(Prepared { batch, origin: options.origin, log_append_time, rebuilt: true, converted_records })
+    Ok(Prepared::new(Content::Batch(batch), options, true, converted_records))
 }
 
-/// The one batch of a v2 append, its size and CRC checked. A batch cut off at the end is left out, as in Kafka.
-fn only_batch(records: &Bytes, options: &ValidateOptions) -> Result<Batch, ValidateError> {
+/// The first batch of a v2 append, and whether there are more; sizes and CRCs are checked. `None` if the set begins with
+/// an older message, or with none that is whole.
+fn first_batch(records: &Bytes, options: &ValidateOptions) -> Result<Option<(Batch, bool)>, ValidateError> {
     let mut first = None;
     let mut several = false;
     for batch in batches(records.clone()) {
         let batch = batch?;
-        if batch.header.magic < 2 {
-            return Err(ValidateError::InvalidRecord("The log takes only record batches with magic version 2".into()));
+        if first.is_none() && batch.header.magic < 2 {
+            return Ok(None);
         }
-        if options.origin == AppendOrigin::Client && batch.header.base_offset != 0 {
+        if options.origin == AppendOrigin::Client && batch.header.magic == 2 && batch.header.base_offset != 0 {
             let text =
                 format!("The baseOffset of the record batch should be 0, but it is {}", batch.header.base_offset);
             return Err(ValidateError::InvalidRecord(text));
         }
-        check_size(batch.header.size(), options)?;
+        check_size(batch.header.size(), options.max_message_bytes)?;
         batch.check_crc()?;
         several |= first.is_some();
         first.get_or_insert(batch);
     }
-    match first {
-        None => Err(ValidateError::InvalidRecord("Record batch has no batches at all".into())),
-        Some(_) if several => {
-            Err(ValidateError::InvalidRecord("Compressed outer record has more than one batch".into()))
-        }
-        Some(batch) => Ok(batch),
-    }
+    Ok(first.map(|first| (first, several)))
 }
 
-fn check_size(size: usize, options: &ValidateOptions) -> Result<(), ValidateError> {
-    let limit = options.max_message_bytes;
+pub(super) fn check_size(size: usize, limit: usize) -> Result<(), ValidateError> {
     if size > limit { Err(ValidateError::TooLarge { size, limit }) } else { Ok(()) }
 }
 
-fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), ValidateError> {
+pub(super) fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), ValidateError> {
     if origin != AppendOrigin::Client {
         return Ok(());
     }
@@ -263,7 +300,20 @@ fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), Valida
     Err(ValidateError::InvalidRecord(text))
 }
 
-fn timestamp_fault(attributes: Attributes, offset: i32, timestamp: i64, options: &ValidateOptions) -> Option<String> {
+/// A record's time as its producer sent it.
+pub(super) struct Sent {
+    /// Does it say that the log stamped it?
+    pub stamped: bool,
+    pub offset: i64,
+    pub timestamp: i64,
+}
+
+fn sent(record: &RecordSummary, attributes: Attributes) -> Sent {
+    Sent { stamped: attributes.log_append_time(), offset: i64::from(record.offset_delta), timestamp: record.timestamp }
+}
+
+pub(super) fn timestamp_fault(sent: &Sent, options: &ValidateOptions) -> Option<String> {
+    let Sent { stamped, offset, timestamp } = *sent;
     if !options.log_append_time && timestamp != NO_TIMESTAMP {
         let (before, after) = (options.timestamp_before_max_ms, options.timestamp_after_max_ms);
         let ahead = timestamp.saturating_sub(options.now_ms);
@@ -274,7 +324,7 @@ fn timestamp_fault(attributes: Attributes, offset: i32, timestamp: i64, options:
             ));
         }
         None
-    } else if attributes.log_append_time() {
+    } else if stamped {
         Some("Invalid timestamp type: producer should not set timestamp type to LogAppendTime".into())
     } else {
         None
@@ -311,28 +361,27 @@ fn rebuild(batch: &Batch, target: Compression, log_append_time: Option<i64>) -> 
     }
     for record in batch.records()? {
         let record = record?;
+        convert::check_writable(&record)?;
         let headers: Vec<_> = record.headers.iter().map(|header| (&header.key[..], header.value.as_deref())).collect();
         builder.push(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
     }
-    let bytes = builder.build();
-    let header = BatchHeader::read(&bytes)?;
-    Ok(PreparedBatch { header, payload: bytes.slice(HEADER_BYTES..) })
+    Ok(PreparedBatch::read(builder.build())?)
 }
 
 /// The records of a batch that were refused; the code of the worst.
 #[derive(Default)]
-struct Faults {
+pub(super) struct Faults {
     list: Vec<RecordFault>,
     timestamp: bool,
 }
 
 impl Faults {
-    fn add(&mut self, code: ErrorCode, index: i32, message: impl FnOnce() -> String) {
+    pub fn add(&mut self, code: ErrorCode, index: i32, message: impl FnOnce() -> String) {
         self.timestamp |= code == ErrorCode::InvalidTimestamp;
         self.list.push(RecordFault { index, message: message() });
     }
 
-    fn into_result(self) -> Result<(), ValidateError> {
+    pub fn into_result(self) -> Result<(), ValidateError> {
         if self.list.is_empty() {
             return Ok(());
         }
