@@ -60,3 +60,7 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// Unread bytes that are thrown away before a connection is closed, so that the peer sees the answers and the end of the
 /// stream instead of a reset.
 pub const DISCARD_BEFORE_CLOSE_BYTES: usize = 1 << 20;
+
+/// Most bytes that an answer to an old Fetch (before v4) is made from: they are read and converted in memory, where Kafka
+/// converts in chunks while it sends. A single larger batch still goes.
+pub const CONVERTED_FETCH_BYTES: usize = 4 << 20;

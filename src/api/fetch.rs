@@ -1,4 +1,4 @@
-//! Fetch (1), versions 4-17: records for consumers and followers.
+//! Fetch (1), versions 0-17: records for consumers and followers.
 //!
 //! - Consumers read up to the high watermark, or to the last stable offset; followers to the log's end, and what they
 //!   ask for tells how far they are.
@@ -6,13 +6,16 @@
 //!   data gives at least one batch, whatever the limits.
 //! - Incremental sessions since v7 (KIP-227), topic ids since v13, leaders for the misled since v16. Records leave as
 //!   slices of the log's files.
-//! - Leaves out: versions 0-3 (older record formats), quotas, preferred read replicas (no selector is honoured yet).
+//! - Versions 0-3 get messages of magic 0 or 1, converted unless `message.downconversion.enable` forbids it.
+//! - Leaves out: quotas, preferred read replicas (no selector is honoured yet).
 //!   Studied: `KafkaApis.handleFetchRequest`, `FetchSession`, `ReplicaManager.fetchMessages`.
 
 use super::hints::LeaderHints;
 use super::prelude::*;
-use crate::config::CompressionType;
+use crate::config::{CompressionType, LogConfig};
 use crate::ids::{LeaderEpoch, Offset, TopicName};
+use crate::limits::CONVERTED_FETCH_BYTES;
+use crate::record::{DownConvertError, down_convert};
 use crate::replica::Manager;
 use crate::replica::fetch_plan::Reader;
 use crate::replica::fetch_session::{Answered, Asked, Asking, Finished, Key, Topic};
@@ -76,8 +79,10 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -
             || (matches!(reader, Reader::Consumer { .. }) && version < 11),
         max_wait_ms: Millis::from(request.max_wait_ms),
         min_bytes: request.min_bytes.min(max_bytes).max(0) as usize,
-        max_bytes: max_bytes as usize,
+        max_bytes: if version < 4 { CONVERTED_FETCH_BYTES.min(max_bytes as usize) } else { max_bytes as usize },
+        hard_max_bytes: version < 3,
     };
+    let from_follower = asking.from_follower;
     // The frame of the request need not live while it waits.
     drop(request);
 
@@ -87,20 +92,28 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -
     let targets: Vec<Target> = resolved
         .iter()
         .zip(&context.partitions)
-        .filter_map(|(name, (key, asked))| Some(target(replicas, name.as_ref().ok()?, key, *asked, version)))
+        .filter_map(|(name, (key, asked))| {
+            Some(target(replicas, name.as_ref().ok()?, key, *asked, version, from_follower))
+        })
         .collect();
     let mut reads =
         if targets.is_empty() { Vec::new().into_iter() } else { replicas.fetch(params, &targets).await.into_iter() };
+    let magics: Vec<Option<i8>> = targets.iter().map(|target| converts_to(target, version)).collect();
+    let mut magics = magics.into_iter();
     drop(targets);
     let mut answers: Vec<PartitionData> = Vec::with_capacity(resolved.len());
-    for (name, (key, _)) in resolved.iter().zip(&context.partitions) {
+    for (name, (key, asked)) in resolved.iter().zip(&context.partitions) {
         answers.push(match name {
             // Kafka's answer object of a partition that it does not even try has an empty list here, not null.
             Err(error) => PartitionData { aborted_transactions: Some(Vec::new()), ..failed(key.partition, *error) },
-            Ok(_) => match reads.next().unwrap_or(Err(ErrorCode::UnknownServerError)) {
-                Ok(read) => found(key.partition, read),
-                Err(error) => failed(key.partition, wire_error(error, version)),
-            },
+            Ok(_) => {
+                let magic = magics.next().flatten();
+                let read = reads.next().unwrap_or(Err(ErrorCode::UnknownServerError));
+                match read.and_then(|read| found(key.partition, read, magic, asked.fetch_offset)) {
+                    Ok(data) => data,
+                    Err(error) => failed(key.partition, wire_error(error, version)),
+                }
+            }
         });
     }
     let answered: Vec<Answered> = answers.iter().map(session_view).collect();
@@ -176,7 +189,7 @@ fn resolve(replicas: &Manager, key: &Key) -> Result<TopicName, ErrorCode> {
     }
 }
 
-fn target(replicas: &Manager, name: &TopicName, key: &Key, asked: Asked, version: i16) -> Target {
+fn target(replicas: &Manager, name: &TopicName, key: &Key, asked: Asked, version: i16, from_follower: bool) -> Target {
     let partition = match replicas.partition(name, key.partition) {
         Ok(partition) => partition,
         Err(error) => return Target::Refused(error),
@@ -187,11 +200,33 @@ fn target(replicas: &Manager, name: &TopicName, key: &Key, asked: Asked, version
             return Target::Refused(ErrorCode::InconsistentTopicId);
         }
     }
+    let config = partition.log().config();
     // Clients before v10 cannot read zstd.
-    if version < 10 && partition.log().config().compression_type == CompressionType::Zstd {
+    if version < 10 && config.compression_type == CompressionType::Zstd {
         return Target::Refused(ErrorCode::UnsupportedCompressionType);
     }
+    let consumer = !from_follower && !config.message_downconversion_enable;
+    if consumer && conversion(&config, version).is_some() {
+        return Target::Refused(ErrorCode::UnsupportedVersion);
+    }
     Target::Hosted(partition, asked)
+}
+
+/// The format that a client of this version needs, if it is older than the log's.
+fn conversion(config: &LogConfig, version: i16) -> Option<i8> {
+    let newest = match version {
+        0..=1 => 0,
+        2..=3 => 1,
+        _ => return None,
+    };
+    (config.target_magic() > newest).then_some(newest)
+}
+
+fn converts_to(target: &Target, version: i16) -> Option<i8> {
+    match target {
+        Target::Hosted(partition, _) if version < 4 => conversion(&partition.log().config(), version),
+        _ => None,
+    }
 }
 
 fn wire_error(error: ErrorCode, version: i16) -> ErrorCode {
@@ -209,7 +244,29 @@ fn failed(partition_index: i32, error: ErrorCode) -> PartitionData {
     }
 }
 
-fn found(partition_index: i32, read: PartitionRead) -> PartitionData {
+/// The answer for what was read, converted to `magic` if need be. Errors: 76 if the first batch cannot be, -1 if it cannot
+/// be read.
+fn found(
+    partition_index: i32,
+    read: PartitionRead,
+    magic: Option<i8>,
+    fetch_offset: Offset,
+) -> Result<PartitionData, ErrorCode> {
+    let records = match (read.records, magic) {
+        (None, _) => Records::Bytes(Default::default()),
+        (Some(slice), None) => Records::Rope(vec![Part::File(slice)]),
+        (Some(slice), Some(magic)) => {
+            let bytes = slice.read().map_err(|_| ErrorCode::KafkaStorageError)?;
+            let parts = down_convert(&bytes, magic, fetch_offset.0).map_err(|error| match error {
+                DownConvertError::Zstd => ErrorCode::UnsupportedCompressionType,
+                DownConvertError::Records(error) => {
+                    tracing::error!(partition = partition_index, %error, "Records cannot be converted");
+                    ErrorCode::UnknownServerError
+                }
+            })?;
+            Records::Rope(parts.into_iter().map(Part::Bytes).collect())
+        }
+    };
     let aborted = |list: Vec<crate::log::AbortedTxn>| {
         let txn = |txn: crate::log::AbortedTxn| AbortedTransaction {
             producer_id: txn.producer_id,
@@ -217,7 +274,7 @@ fn found(partition_index: i32, read: PartitionRead) -> PartitionData {
         };
         list.into_iter().map(txn).collect()
     };
-    PartitionData {
+    Ok(PartitionData {
         partition_index,
         error_code: 0,
         high_watermark: read.high_watermark.0,
@@ -228,12 +285,9 @@ fn found(partition_index: i32, read: PartitionRead) -> PartitionData {
             None => Default::default(),
         },
         aborted_transactions: read.aborted.map(aborted),
-        records: match read.records {
-            Some(slice) => Records::Rope(vec![Part::File(slice)]),
-            None => Records::Bytes(Default::default()),
-        },
+        records,
         ..Default::default()
-    }
+    })
 }
 
 fn session_view(data: &PartitionData) -> Answered {

@@ -1,9 +1,10 @@
-//! ListOffsets (2), versions 1-9: the offset for a timestamp, or a special one.
+//! ListOffsets (2), versions 0-9: the offset for a timestamp, or a special one.
 //!
 //! - -1 latest (high watermark; last stable offset with read_committed; log end for replicas), -2 earliest, -3 that of the
 //!   largest timestamp (v7), -4 earliest local (v8), -5 latest tiered (v9). Others below zero, or too new for the version,
 //!   are answered 35.
-//! - Leaves out: version 0 (a list of segment starts). Studied: `KafkaApis.handleListOffsetRequestV1AndAbove`.
+//! - Version 0 asks for the starts of segments by the time they were written; it knows -1 and -2.
+//!   Studied: `KafkaApis.handleListOffsetRequestV0`, `handleListOffsetRequestV1AndAbove`.
 
 use std::collections::HashSet;
 
@@ -26,6 +27,9 @@ pub fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -> Resp
         -2 => OffsetReader::Debug,
         _ => OffsetReader::Replica,
     };
+    if ctx.api_version == 0 {
+        return segment_starts(replicas, reader, request);
+    }
     let twice = named_twice(&request);
     let topic = |topic: ListOffsetsTopic| {
         let partition = |asked: &ListOffsetsPartition| {
@@ -35,6 +39,37 @@ pub fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -> Resp
                 look_up(replicas, ctx.api_version, reader, &topic.name, asked)
             };
             answer(asked.partition_index, found)
+        };
+        ListOffsetsTopicResponse {
+            partitions: topic.partitions.iter().map(partition).collect(),
+            name: topic.name.clone(),
+        }
+    };
+    Response { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }
+}
+
+/// The answer of version 0.
+fn segment_starts(replicas: &Manager, reader: OffsetReader, request: Request) -> Response {
+    let now_ms = replicas.env().clock.wall_ms();
+    let look_up = |topic: &str, asked: &ListOffsetsPartition| {
+        if asked.timestamp < EARLIEST {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
+        let partition = replicas.partition(topic, asked.partition_index)?;
+        let max = usize::try_from(asked.max_num_offsets).map_err(|_| ErrorCode::UnknownServerError)?;
+        partition.list_segment_starts(reader, asked.timestamp, max, now_ms)
+    };
+    let topic = |topic: ListOffsetsTopic| {
+        let partition = |asked: &ListOffsetsPartition| {
+            let partition_index = asked.partition_index;
+            match look_up(&topic.name, asked) {
+                Ok(starts) => ListOffsetsPartitionResponse {
+                    partition_index,
+                    old_style_offsets: starts.into_iter().map(|start| start.0).collect(),
+                    ..Default::default()
+                },
+                Err(error) => answer(partition_index, Err(error)),
+            }
         };
         ListOffsetsTopicResponse {
             partitions: topic.partitions.iter().map(partition).collect(),

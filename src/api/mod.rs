@@ -101,8 +101,8 @@ apis! {
 
     // schema                   handler                            versions  kind
     produce                  => produce::handle,                   0..=11,   two_phase if |request| request.acks != 0 && request.transactional_id.is_none();
-    fetch                    => fetch::handle,                     4..=17,   long_poll;
-    list_offsets             => list_offsets::handle,              1..=9,    one_phase;
+    fetch                    => fetch::handle,                     0..=17,   long_poll;
+    list_offsets             => list_offsets::handle,              0..=9,    one_phase;
     leader_and_isr           => leader_and_isr::handle,            0..=7,    one_phase;
     stop_replica             => stop_replica::handle,              0..=4,    one_phase;
     update_metadata          => update_metadata::handle,           0..=8,    one_phase;

@@ -177,8 +177,8 @@ keys! {
     LOG_INITIAL_TASK_DELAY_MS: i64 = "log.initial.task.delay.ms", Long, "30000", Any, Low, Internal, Honoured, "pause before the first round of the log tasks";
     LOG_LOCAL_RETENTION_BYTES: i64 = "log.local.retention.bytes", Long, "-2", AtLeast(-2), Medium, ClusterWide, Inert, "tiered storage";
     LOG_LOCAL_RETENTION_MS: i64 = "log.local.retention.ms", Long, "-2", AtLeast(-2), Medium, ClusterWide, Inert, "tiered storage";
-    LOG_MESSAGE_DOWNCONVERSION_ENABLE: bool = "log.message.downconversion.enable", Boolean, "true", Any, Low, ClusterWide, Ignored, "down-convert for old fetchers (else 35)";
-    LOG_MESSAGE_FORMAT_VERSION: String = "log.message.format.version", Str, "3.0-IV1", Release, Medium, ReadOnly, Inert, "ignored with IBP 3.0+; older: magic";
+    LOG_MESSAGE_DOWNCONVERSION_ENABLE: bool = "log.message.downconversion.enable", Boolean, "true", Any, Low, ClusterWide, Honoured, "down-convert for old fetchers (else 35)";
+    LOG_MESSAGE_FORMAT_VERSION: String = "log.message.format.version", Str, "3.0-IV1", Release, Medium, ReadOnly, Honoured, "ignored with IBP 3.0+; older: magic";
     LOG_MESSAGE_TIMESTAMP_AFTER_MAX_MS: i64 = "log.message.timestamp.after.max.ms", Long, "9223372036854775807", AtLeast(0), Medium, ClusterWide, Honoured, "allowed future skew of CreateTime";
     LOG_MESSAGE_TIMESTAMP_BEFORE_MAX_MS: i64 = "log.message.timestamp.before.max.ms", Long, "9223372036854775807", AtLeast(0), Medium, ClusterWide, Honoured, "allowed past skew";
     LOG_MESSAGE_TIMESTAMP_DIFFERENCE_MAX_MS: i64 = "log.message.timestamp.difference.max.ms", Long, "9223372036854775807", AtLeast(0), Medium, ClusterWide, Honoured, "deprecated skew limit";

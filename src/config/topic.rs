@@ -110,8 +110,8 @@ topic_keys! {
     local_retention_ms: i64 = "local.retention.ms", Long, "-2", AtLeast(-2), Medium, ["log.local.retention.ms"], Inert, "tiered storage";
     max_compaction_lag_ms: i64 = "max.compaction.lag.ms", Long, "9223372036854775807", AtLeast(1), Medium, ["log.cleaner.max.compaction.lag.ms"], Ignored, "force compaction after";
     max_message_bytes: i32 = "max.message.bytes", Int, "1048588", AtLeast(0), Medium, ["message.max.bytes"], Honoured, "largest batch accepted";
-    message_downconversion_enable: bool = "message.downconversion.enable", Boolean, "true", Any, Low, ["log.message.downconversion.enable"], Ignored, "down-convert for old fetchers (else 35)";
-    message_format_version: String = "message.format.version", Str, "3.0-IV1", Release, Medium, ["log.message.format.version"], Inert, "ignored with IBP 3.0+; older: magic";
+    message_downconversion_enable: bool = "message.downconversion.enable", Boolean, "true", Any, Low, ["log.message.downconversion.enable"], Honoured, "down-convert for old fetchers (else 35)";
+    message_format_version: String = "message.format.version", Str, "3.0-IV1", Release, Medium, ["log.message.format.version"], Honoured, "ignored with IBP 3.0+; older: magic";
     message_timestamp_after_max_ms: i64 = "message.timestamp.after.max.ms", Long, "9223372036854775807", AtLeast(0), Medium, ["log.message.timestamp.after.max.ms"], Honoured, "allowed future skew of CreateTime";
     message_timestamp_before_max_ms: i64 = "message.timestamp.before.max.ms", Long, "9223372036854775807", AtLeast(0), Medium, ["log.message.timestamp.before.max.ms"], Honoured, "allowed past skew";
     message_timestamp_difference_max_ms: i64 = "message.timestamp.difference.max.ms", Long, "9223372036854775807", AtLeast(0), Medium, ["log.message.timestamp.difference.max.ms"], Honoured, "deprecated skew limit";
@@ -200,14 +200,6 @@ impl LogConfig {
         }
         config.old_formats = settings.inter_broker_protocol() < release::Release::named("3.0-IV1");
         config
-    }
-
-    /// The format that a leader writes: magic 2, unless an old protocol lets `message.format.version` name another.
-    pub fn target_magic(&self) -> i8 {
-        if !self.old_formats {
-            return 2;
-        }
-        self.message_format_version.parse::<release::Release>().map_or(2, release::Release::magic)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A leader's append of messages before magic 2: for topics that are kept in an old format.
+//! Topics that are kept in an old format: which they are, and a leader's append of messages before magic 2.
 
 use std::io::IoSlice;
 
@@ -6,8 +6,19 @@ use super::error::AppendError;
 use super::index::TimestampOffset;
 use super::log::{AppendInfo, LeaderAppend, Log};
 use super::view::LogPosition;
+use crate::config::{LogConfig, Release};
 use crate::ids::Offset;
 use crate::record::{Batch, BatchHeader, PreparedMessages, batches};
+
+impl LogConfig {
+    /// The format that a leader writes: magic 2, unless an old protocol lets `message.format.version` name another.
+    pub fn target_magic(&self) -> i8 {
+        if !self.old_formats {
+            return 2;
+        }
+        self.message_format_version.parse::<Release>().map_or(2, Release::magic)
+    }
+}
 
 impl Log {
     pub(super) fn append_messages(

@@ -285,6 +285,28 @@ impl LogView {
         Ok(None)
     }
 
+    /// Where segments begin that were last written up to `until_ms` (`None`: all), and the log end, which counts as written
+    /// now; newest first, at most `max`. What ListOffsets meant before records had timestamps.
+    pub fn segment_starts(&self, until_ms: Option<i64>, now_ms: i64, max: usize) -> Result<Vec<Offset>, StorageError> {
+        self.dir.check()?;
+        self.dir.guard_read(self.try_segment_starts(until_ms, now_ms, max))
+    }
+
+    fn try_segment_starts(&self, until_ms: Option<i64>, now_ms: i64, max: usize) -> io::Result<Vec<Offset>> {
+        let mut starts: Vec<(i64, i64)> = Vec::with_capacity(self.segments.len() + 1);
+        for segment in self.segments.iter() {
+            starts.push((segment.base_offset.max(self.start), segment.modified_ms()?));
+        }
+        if self.end_position > 0 {
+            starts.push((self.end, now_ms));
+        }
+        let count = match until_ms {
+            None => starts.len(),
+            Some(until) => starts.iter().rposition(|(_, modified)| *modified <= until).map_or(0, |last| last + 1),
+        };
+        Ok(starts[..count].iter().rev().take(max).map(|(start, _)| Offset(*start)).collect())
+    }
+
     /// The record with the largest timestamp, the first of them if there are several.
     pub fn max_timestamp(&self) -> Result<Option<FoundTimestamp>, StorageError> {
         self.dir.check()?;

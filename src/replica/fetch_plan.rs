@@ -58,9 +58,9 @@ pub struct Allowance {
 }
 
 impl Budget {
-    /// A budget of `max_bytes` for Fetch v3 and later.
-    pub fn new(max_bytes: usize) -> Self {
-        Self { left: max_bytes, first: true }
+    /// A budget of `max_bytes`. `hard`: not even the first batch may go over a limit (Fetch before v3).
+    pub fn new(max_bytes: usize, hard: bool) -> Self {
+        Self { left: max_bytes, first: !hard }
     }
 
     /// What a partition with its own limit may give now.
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn first_partition_with_data_gives_a_batch_over_the_limits() {
-        let mut budget = Budget::new(100);
+        let mut budget = Budget::new(100, false);
         assert_eq!(budget.allowance(30), Allowance { max_bytes: 30, at_least_one_batch: true });
         budget.took(0);
         assert!(budget.allowance(30).at_least_one_batch, "an empty partition does not count");

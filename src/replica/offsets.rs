@@ -37,6 +37,40 @@ impl ListedOffset {
 }
 
 impl Partition {
+    /// The segment starts that ListOffsets v0 asks for, newest first; consumers see nothing above the high watermark.
+    ///
+    /// Errors: 6 if not leader; 56.
+    pub fn list_segment_starts(
+        &self,
+        reader: OffsetReader,
+        timestamp: i64,
+        max: usize,
+        now_ms: i64,
+    ) -> Result<Vec<Offset>, ErrorCode> {
+        let high_watermark = self.with_state(|state| {
+            if self.is_stopped() || (reader != OffsetReader::Debug && !state.is_leader()) {
+                return Err(ErrorCode::NotLeaderOrFollower);
+            }
+            Ok(state.high_watermark())
+        })?;
+        let view = self.view();
+        let starts = match timestamp {
+            LATEST => view.segment_starts(None, now_ms, max),
+            // The oldest alone.
+            EARLIEST => {
+                let first = view.first_segment_base().max(view.start_offset());
+                Ok(std::iter::once(first).take(max).collect())
+            }
+            _ => view.segment_starts(Some(timestamp), now_ms, max),
+        };
+        let mut starts = starts.map_err(|error| ErrorCode::from(&error))?;
+        let above = starts.iter().take_while(|start| **start > high_watermark).count();
+        if matches!(reader, OffsetReader::Consumer { .. }) && above > 0 {
+            starts.splice(..above, [high_watermark]);
+        }
+        Ok(starts)
+    }
+
     /// The offset for `timestamp`, real or special.
     ///
     /// Errors: 74, 75 by epoch; 6 if not leader; 78 if a new leader cannot know yet what consumers may see; 56.

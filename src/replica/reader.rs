@@ -29,6 +29,8 @@ pub struct FetchParams {
     pub max_wait_ms: Millis,
     pub min_bytes: usize,
     pub max_bytes: usize,
+    /// A batch that does not fit is cut, even the first one: what Fetch before v3 asks for.
+    pub hard_max_bytes: bool,
 }
 
 /// A partition to fetch from, or why it cannot be.
@@ -137,7 +139,7 @@ impl Partition {
             result.aborted = Some(aborted.map_err(|error| ErrorCode::from(&error))?);
         }
         // A first batch that does not fit waits for its turn to be first.
-        if allowance.at_least_one_batch || !read.first_batch_incomplete {
+        if allowance.at_least_one_batch || params.hard_max_bytes || !read.first_batch_incomplete {
             result.records = read.slice;
         }
         if let Some(replica) = params.reader.replica().filter(|_| first) {
@@ -179,7 +181,7 @@ impl Partition {
 
 /// Reads all targets once, in order, under one budget.
 fn read_all(env: &Env, params: &FetchParams, targets: &[Target], first: bool) -> Vec<Result<PartitionRead, ErrorCode>> {
-    let mut budget = Budget::new(params.max_bytes);
+    let mut budget = Budget::new(params.max_bytes, params.hard_max_bytes);
     targets
         .iter()
         .map(|target| match target {
