@@ -16,6 +16,7 @@ use crate::config::{Live, LogConfig, Settings, TopicOverrides, keys};
 use crate::controller;
 use crate::ids::{BrokerId, TopicName, TopicPartition};
 use crate::log;
+use crate::net::listener::Server;
 use crate::zk::data::{Data, EntityConfig};
 use crate::zk::path::{self, EntityType};
 use crate::zk::remote::Client;
@@ -55,6 +56,7 @@ pub(super) struct Configs {
     live: Arc<Live>,
     logs: Arc<log::Manager>,
     controller: controller::Handle,
+    server: Arc<Server>,
     overrides: Mutex<Overrides>,
 }
 
@@ -64,9 +66,10 @@ impl Configs {
         live: Arc<Live>,
         logs: Arc<log::Manager>,
         controller: controller::Handle,
+        server: Arc<Server>,
         overrides: Overrides,
     ) -> Configs {
-        Configs { id, live, logs, controller, overrides: Mutex::new(overrides) }
+        Configs { id, live, logs, controller, server, overrides: Mutex::new(overrides) }
     }
 
     fn topic_changed(&self, name: &str, texts: TopicOverrides, mzxid: Option<i64>) {
@@ -102,6 +105,13 @@ impl Configs {
         let unclean = new.get(keys::UNCLEAN_LEADER_ELECTION_ENABLE);
         if unclean != old.get(keys::UNCLEAN_LEADER_ELECTION_ENABLE) {
             self.controller.unclean_election_changed(None, unclean);
+        }
+        let expiration = new.get(keys::PRODUCER_ID_EXPIRATION_MS);
+        if expiration != old.get(keys::PRODUCER_ID_EXPIRATION_MS) {
+            self.logs.set_producer_expiration_ms(i64::from(expiration));
+        }
+        if old.dynamic() != new.dynamic() {
+            self.server.limit_connections(&new);
         }
         for name in alter::changed_at_next_start(&old, &new) {
             tracing::warn!(

@@ -69,7 +69,7 @@ pub enum StartError {
 /// A broker that serves.
 pub struct Started {
     pub broker: Arc<Broker>,
-    pub server: Server,
+    pub server: Arc<Server>,
     /// Background tasks that end with the process.
     pub(super) tasks: Vec<tokio::task::JoinHandle<()>>,
     /// Does the logs' regular work.
@@ -107,7 +107,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     };
     let txn_partitions = Arc::new(PartitionCount(txn_partitions.into()));
 
-    let server = Server::bind(ServerOptions::from_settings(&settings)).await?;
+    let server = Arc::new(Server::bind(ServerOptions::from_settings(&settings)).await?);
     let registration = broker_registration(&settings, &server, clock, protocol);
     registration::check_endpoints(&zk, id, &registration).await?;
     let mut registrar = Registrar::new(zk.clone(), id);
@@ -163,7 +163,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     });
 
     let features = FeatureWatch::start(zk.clone()).await?;
-    let configs = Arc::new(Configs::new(id, live.clone(), logs.clone(), controller.clone(), overrides));
+    let configs = Arc::new(Configs::new(id, live.clone(), logs.clone(), controller.clone(), server.clone(), overrides));
     let broker = Arc::new(Broker {
         id,
         cluster_id,

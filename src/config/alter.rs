@@ -4,7 +4,7 @@
 //! The checks stand in Kafka's order, because the first that fails is told. Sources: `ConfigAdminManager`,
 //! `DynamicBrokerConfig` and `DynamicConfig` of Kafka 3.9.1.
 
-use super::settings::{Properties, listener_key, merged};
+use super::settings::{HONOURED_PER_LISTENER, Properties, listener_key, merged};
 use super::value::Valid::AtLeast;
 use super::{
     DynamicConfig, Importance, InvalidConfig, Key, KeyInfo, Kind, Mode, Settings, Support, TopicOverrides, keys, topic,
@@ -119,19 +119,15 @@ const ONLY_PER_LISTENER: [&str; 10] = [
 const OF_LISTENERS_CLUSTER_WIDE: [&str; 3] = ["max.connections", "max.connection.creation.rate", "num.network.threads"];
 
 /// Settings that Kafka changes while it runs and we only at the next start; a request to change them is refused.
-const NEXT_START: [&str; 12] = [
+const NEXT_START: [&str; 8] = [
     "advertised.listeners",
     "listener.security.protocol.map",
     "listeners",
     "max.connection.creation.rate",
-    "max.connections",
-    "max.connections.per.ip",
-    "max.connections.per.ip.overrides",
     "metric.reporters",
     "num.network.threads",
     "num.replica.fetchers",
     "principal.builder.class",
-    "producer.id.expiration.ms",
 ];
 
 /// The line of a broker key that may change at runtime, by its plain name.
@@ -324,7 +320,8 @@ pub fn changed_at_next_start(now: &Settings, then: &Settings) -> Vec<String> {
     let plain = NEXT_START.iter().filter(|name| now.value_of(name) != then.value_of(name)).map(|name| name.to_string());
     let (before, after) = (merged(now.given(), now.dynamic()), merged(then.given(), then.dynamic()));
     let of_listeners = before.keys().chain(after.keys()).filter(|name| {
-        listener_key(name).is_some_and(|plain| keys::find(plain).is_some()) && before.get(*name) != after.get(*name)
+        let plain = listener_key(name).filter(|plain| !HONOURED_PER_LISTENER.contains(plain));
+        plain.is_some_and(|plain| keys::find(plain).is_some()) && before.get(*name) != after.get(*name)
     });
     let mut names: Vec<String> = plain.chain(of_listeners.cloned()).collect();
     names.sort();

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Keys that are also honoured when set for one listener.
-const HONOURED_PER_LISTENER: [&str; 1] = ["max.connections"];
+pub(super) const HONOURED_PER_LISTENER: [&str; 1] = ["max.connections"];
 
 /// Names and texts, as in `server.properties` or a znode under `/config`.
 pub type Properties = BTreeMap<String, String>;
@@ -149,6 +149,12 @@ impl Settings {
     /// The value of the key with this name; null if there is no such key.
     pub fn value_of(&self, name: &str) -> Value {
         keys::position(name).map_or(Value::Null, |index| self.values[index].clone())
+    }
+
+    /// The text that holds for a name, also of a listener; none if only a default does.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let layers = [&self.dynamic.broker, &self.dynamic.cluster, &self.given];
+        layers.into_iter().find_map(|layer| layer.get(name)).map(String::as_str)
     }
 
     /// The texts of `server.properties` and `--override`.

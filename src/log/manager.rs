@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 
 use arc_swap::ArcSwap;
@@ -40,7 +41,7 @@ pub struct Manager {
     pub(super) changes: Mutex<()>,
     default_config: ArcSwap<LogConfig>,
     topic_configs: RwLock<HashMap<TopicName, Arc<LogConfig>>>,
-    producer_expiration_ms: i64,
+    producer_expiration_ms: AtomicI64,
 }
 
 impl std::fmt::Debug for Manager {
@@ -70,7 +71,7 @@ impl Manager {
             changes: Mutex::new(()),
             default_config: ArcSwap::new(options.default_config),
             topic_configs: RwLock::new(options.topic_configs),
-            producer_expiration_ms: options.producer_expiration_ms,
+            producer_expiration_ms: AtomicI64::new(options.producer_expiration_ms),
         });
         let weak = Arc::downgrade(&manager);
         let flusher = move || {
@@ -124,10 +125,16 @@ impl Manager {
             }
         }
         let config = self.config_of(topic);
-        let futures: Vec<_> = self.futures.read().values().cloned().collect();
-        for log in self.all().iter().chain(&futures).filter(|log| log.topic_partition().topic == *topic) {
+        for log in self.with_futures().iter().filter(|log| log.topic_partition().topic == *topic) {
             log.set_config(config.clone());
         }
+    }
+
+    /// All logs and the copies in progress.
+    fn with_futures(&self) -> Vec<Arc<LogHandle>> {
+        let mut logs = self.all();
+        logs.extend(self.futures.read().values().cloned());
+        logs
     }
 
     /// Changes the settings of all topics: the broker's defaults, and those of topics that have overrides.
@@ -138,7 +145,7 @@ impl Manager {
             self.default_config.store(default);
             *configs = topics;
         }
-        for log in self.all() {
+        for log in self.with_futures() {
             log.set_config(self.config_of(&log.topic_partition().topic));
         }
     }
@@ -200,7 +207,7 @@ impl Manager {
             clean: true,
             recovery_point: 0,
             log_start: 0,
-            producer_expiration_ms: self.producer_expiration_ms,
+            producer_expiration_ms: self.producer_expiration_ms.load(Ordering::Relaxed),
         });
         let log = dir.guard(opened)?;
         dir.count(1);
@@ -348,6 +355,12 @@ impl Manager {
     pub fn delete_due_files(&self) {
         let now_ms = Clock.wall_ms();
         self.each_dir(|state| state.dir.take_out_trash(now_ms));
+    }
+
+    /// Changes how long producers may be silent (`producer.id.expiration.ms`).
+    pub fn set_producer_expiration_ms(&self, ms: i64) {
+        self.producer_expiration_ms.store(ms, Ordering::Relaxed);
+        self.with_futures().iter().for_each(|log| log.lock().producer_expiration_ms = ms);
     }
 
     /// `producer.id.expiration.check.interval.ms`.

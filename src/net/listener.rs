@@ -163,6 +163,15 @@ impl Server {
         &self.memory
     }
 
+    /// The names of the listeners.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.addresses.iter().map(|(name, _)| name)
+    }
+
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// Open connections of a listener.
     pub fn connection_count(&self, listener: &str) -> usize {
         self.connections.count(listener)

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,7 @@ pub struct ConnectionLimits {
 
 /// All open connections of a broker.
 pub struct Connections {
-    limits: ConnectionLimits,
+    limits: ArcSwap<ConnectionLimits>,
     open: Mutex<Open>,
     /// A connection has ended.
     freed: Notify,
@@ -84,13 +85,26 @@ pub struct Place {
 
 impl Connections {
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, open: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self { limits: ArcSwap::from_pointee(limits), open: Mutex::default(), freed: Notify::new() })
     }
 
     /// Registers a listener and its own limit (`listener.name.<name>.max.connections`).
     pub fn add_listener(&self, name: &Arc<str>, max_connections: usize) {
         let listener = Listener { max_connections, connections: HashMap::new() };
         self.open.lock().listeners.insert(name.clone(), listener);
+    }
+
+    /// Changes the limits of the broker and those of its listeners. Connections over a smaller limit stay.
+    pub fn set_limits(&self, limits: ConnectionLimits, of_listeners: impl IntoIterator<Item = (Arc<str>, usize)>) {
+        let mut open = self.open.lock();
+        self.limits.store(Arc::new(limits));
+        for (name, max_connections) in of_listeners {
+            if let Some(listener) = open.listeners.get_mut(&name) {
+                listener.max_connections = max_connections;
+            }
+        }
+        // There may be room now.
+        self.freed.notify_waiters();
     }
 
     /// Waits until the listener may have one more connection, and takes the place; `None` if the address has too many.
@@ -111,21 +125,23 @@ impl Connections {
 
     /// Is this the inter-broker listener beside others?
     pub fn is_protected(&self, listener: &str) -> bool {
-        *listener == *self.limits.inter_broker_listener && self.open.lock().listeners.len() > 1
+        *listener == *self.limits.load().inter_broker_listener && self.open.lock().listeners.len() > 1
     }
 
     fn has_room(&self, open: &Open, name: &Arc<str>) -> bool {
-        let protected = **name == *self.limits.inter_broker_listener && open.listeners.len() > 1;
+        let limits = self.limits.load();
+        let protected = **name == *limits.inter_broker_listener && open.listeners.len() > 1;
         let listener = open.listeners.get(name).is_none_or(|l| l.connections.len() < l.max_connections);
-        listener && (protected || open.total < self.limits.max_connections)
+        listener && (protected || open.total < limits.max_connections)
     }
 
     fn take_place(self: &Arc<Self>, open: &mut Open, listener: &Arc<str>, ip: IpAddr, clock: Clock) -> Option<Place> {
-        let allowed = self.limits.per_ip_overrides.get(&ip).copied().unwrap_or(self.limits.max_connections_per_ip);
+        let limits = self.limits.load();
+        let allowed = limits.per_ip_overrides.get(&ip).copied().unwrap_or(limits.max_connections_per_ip);
         if open.per_ip.get(&ip).copied().unwrap_or(0) >= allowed {
             return None;
         }
-        if open.total >= self.limits.max_connections {
+        if open.total >= limits.max_connections {
             self.close_idlest_of_others(open, listener);
         }
         *open.per_ip.entry(ip).or_default() += 1;
@@ -218,6 +234,19 @@ mod tests {
         let (second, ()) = tokio::join!(connections.admit(&outer, HOME, Clock), async { drop(first) });
         assert!(second.is_some());
         assert_eq!(connections.count("OUTER"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_raised_limit_lets_those_in_who_wait() {
+        let (connections, inner, outer) = connections(1, 100);
+        let _first = connections.admit(&outer, HOME, Clock).await.unwrap();
+        let raised = ConnectionLimits { max_connections: 5, ..(**connections.limits.load()).clone() };
+        let raise = async { connections.set_limits(raised, [(outer.clone(), 2), (inner, 5)]) };
+        let (second, ()) = tokio::join!(connections.admit(&outer, HOME, Clock), raise);
+        assert!(second.is_some());
+        // Now the listener's own limit holds.
+        let open = connections.open.lock();
+        assert!(!connections.has_room(&open, &outer));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::client;
-use super::listener::{ListenerOptions, ServerOptions};
+use super::listener::{ListenerOptions, Server, ServerOptions};
 use super::quota::ConnectionLimits;
 use crate::config::{Key, Settings, keys};
 
@@ -22,18 +22,25 @@ impl ServerOptions {
         };
         Self {
             listeners: settings.listeners().iter().map(listener).collect(),
-            limits: ConnectionLimits {
-                max_connections: count(settings.get(keys::MAX_CONNECTIONS)),
-                max_connections_per_ip: count(settings.get(keys::MAX_CONNECTIONS_PER_IP)),
-                per_ip_overrides: per_ip_overrides(&settings.get(keys::MAX_CONNECTIONS_PER_IP_OVERRIDES)),
-                inter_broker_listener: settings.inter_broker_listener().name.as_str().into(),
-            },
+            limits: ConnectionLimits::from_settings(settings),
             max_idle: u64::try_from(settings.get(keys::CONNECTIONS_MAX_IDLE_MS)).ok().map(Duration::from_millis),
             max_request_bytes: count(settings.get(keys::SOCKET_REQUEST_MAX_BYTES)),
             request_memory_bytes: settings.get(keys::QUEUED_MAX_REQUEST_BYTES),
             receive_buffer_bytes: buffer_bytes(settings.get(keys::SOCKET_RECEIVE_BUFFER_BYTES)),
             send_buffer_bytes: buffer_bytes(settings.get(keys::SOCKET_SEND_BUFFER_BYTES)),
             backlog: settings.get(keys::SOCKET_LISTEN_BACKLOG_SIZE).max(1) as u32,
+        }
+    }
+}
+
+impl ConnectionLimits {
+    /// The broker's limits. Looks up the names in `max.connections.per.ip.overrides`.
+    pub fn from_settings(settings: &Settings) -> Self {
+        Self {
+            max_connections: count(settings.get(keys::MAX_CONNECTIONS)),
+            max_connections_per_ip: count(settings.get(keys::MAX_CONNECTIONS_PER_IP)),
+            per_ip_overrides: per_ip_overrides(&settings.get(keys::MAX_CONNECTIONS_PER_IP_OVERRIDES)),
+            inter_broker_listener: settings.inter_broker_listener().name.as_str().into(),
         }
     }
 }
@@ -52,10 +59,18 @@ impl client::Options {
     }
 }
 
+impl Server {
+    /// Goes by changed limits on connections from now on.
+    pub fn limit_connections(&self, settings: &Settings) {
+        let of_listeners = self.listeners().map(|name| (name.clone(), max_connections_of(settings, name)));
+        self.connections().set_limits(ConnectionLimits::from_settings(settings), of_listeners);
+    }
+}
+
 /// `listener.name.<name>.max.connections`; no limit of its own if it is not set.
 fn max_connections_of(settings: &Settings, listener: &str) -> usize {
     let key = format!("listener.name.{}.max.connections", listener.to_lowercase());
-    let own = settings.given().get(&key).and_then(|text| text.trim().parse().ok());
+    let own = settings.text(&key).and_then(|text| text.trim().parse().ok());
     own.map_or(usize::MAX, count)
 }
 

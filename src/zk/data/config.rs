@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Data, DataError, from_json, to_json};
+use crate::ids::java_string_hash;
 use crate::zk::path::EntityType;
 
 /// The configuration of an entity, version 1. All values are texts. An entity without data (an intermediate node) reads
@@ -13,15 +14,42 @@ use crate::zk::path::EntityType;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EntityConfig(pub BTreeMap<String, String>);
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct ConfigJson {
     version: i32,
     config: BTreeMap<String, String>,
 }
 
+#[derive(Serialize)]
+struct WrittenJson<'a> {
+    version: i32,
+    config: InOrderOfJava<'a>,
+}
+
+/// Writes the entries in the order in which `java.util.Properties` gives them: that of the slots of its hash table, which
+/// begins with 16 and doubles when three quarters of that are reached.
+struct InOrderOfJava<'a>(&'a BTreeMap<String, String>);
+
+impl Serialize for InOrderOfJava<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut slots = 16;
+        while self.0.len() * 4 >= slots * 3 {
+            slots *= 2;
+        }
+        let slot = |name: &str| {
+            let hash = java_string_hash(name) as u32;
+            (hash ^ (hash >> 16)) as usize & (slots - 1)
+        };
+        let mut entries: Vec<_> = self.0.iter().collect();
+        // Kafka's order of two names in one slot depends on which was set first.
+        entries.sort_by_key(|(name, _)| slot(name));
+        serializer.collect_map(entries)
+    }
+}
+
 impl Data for EntityConfig {
     fn encode(&self) -> Bytes {
-        to_json(&ConfigJson { version: 1, config: self.0.clone() })
+        to_json(&WrittenJson { version: 1, config: InOrderOfJava(&self.0) })
     }
 
     fn decode(data: &[u8]) -> Result<Self, DataError> {
