@@ -2,11 +2,14 @@
 
 pub mod apis;
 pub mod config;
+pub mod diff;
 pub mod dump_log;
 pub mod logging;
 pub mod quickstart;
+pub mod rebuild;
 pub mod server;
 pub mod signal;
+pub mod verify;
 pub mod zk;
 pub mod zookeeper;
 
@@ -41,6 +44,12 @@ enum Command {
     Zk(zk::Command),
     /// Print files of a log directory as Kafka's kafka.tools.DumpLogSegments does
     DumpLog(dump_log::Options),
+    /// Check log dirs or partitions: batches, indexes, snapshots, checkpoints; status 1 after a fault
+    Verify(verify::Options),
+    /// Compare two replicas of a partition, or of all partitions of two log dirs; status 1 if they diverge
+    Diff(diff::Options),
+    /// Replace wrong or missing indexes, snapshots and epochs of a stopped broker's logs
+    Rebuild(rebuild::Options),
     /// Print a generated page of docs/
     Docs {
         #[arg(value_enum)]
@@ -74,6 +83,9 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(command),
         Command::Zk(command) => small_runtime().and_then(|runtime| runtime.block_on(zk::run(command))),
         Command::DumpLog(options) => dump_log::run(options),
+        Command::Verify(options) => verify::run(options),
+        Command::Diff(options) => diff::run(options),
+        Command::Rebuild(options) => rebuild::run(options),
         Command::Docs { page: Page::Config } => print(&crate::config::docs::page()),
         Command::Docs { page: Page::Metrics } => print(&crate::metrics::docs::page()),
     };

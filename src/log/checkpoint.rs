@@ -64,13 +64,18 @@ pub fn read_epochs(path: &Path) -> io::Result<Vec<(i32, i64)>> {
     })
 }
 
-/// Replaces a leader epoch checkpoint.
-pub fn write_epochs(path: &Path, epochs: &[(i32, i64)]) -> io::Result<()> {
+/// The text of a leader epoch checkpoint.
+pub fn epochs_text(epochs: &[(i32, i64)]) -> String {
     let mut text = format!("0\n{}\n", epochs.len());
     for (epoch, start) in epochs {
         let _ = writeln!(text, "{epoch} {start}");
     }
-    disk::replace(path, text.as_bytes())
+    text
+}
+
+/// Replaces a leader epoch checkpoint.
+pub fn write_epochs(path: &Path, epochs: &[(i32, i64)]) -> io::Result<()> {
+    disk::replace(path, epochs_text(epochs).as_bytes())
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ pub(super) fn open_dirs(options: &ManagerOptions, on_roll: Arc<OnRoll>) -> Resul
 }
 
 /// Locks a dir as the JVM does, with a POSIX record lock. `None` if another process has it.
-fn lock_dir(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn lock_dir(path: &Path) -> io::Result<Option<File>> {
     let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join(LOCK))?;
     match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),

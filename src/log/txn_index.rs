@@ -8,7 +8,7 @@ use bytes::{Buf, BufMut};
 use super::disk;
 
 /// Bytes of an entry.
-const ENTRY_BYTES: usize = 34;
+pub const ENTRY_BYTES: usize = 34;
 
 /// A transaction that was aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub struct AbortedTxn {
 }
 
 impl AbortedTxn {
-    fn encode(&self) -> Vec<u8> {
+    /// The bytes of its entry.
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(ENTRY_BYTES);
         out.put_i16(0);
         out.put_i64(self.producer_id);

@@ -11,7 +11,7 @@ use crate::log::disk;
 use crate::record::{Batch, BatchHeader, HEADER_BYTES, PREFIX_BYTES};
 
 /// Bytes read from the file together.
-const WINDOW_BYTES: usize = 256 * 1024;
+pub const WINDOW_BYTES: usize = 256 * 1024;
 /// Most bytes of one frame that are held at once; Kafka's own limit is the segment's size.
 const WHOLE_LIMIT_BYTES: usize = 256 << 20;
 /// Offset and size: what the size does not count.
@@ -56,7 +56,7 @@ impl SegmentFile {
     }
 
     /// Bytes `[at, at + len)`, fewer only at the end of the file.
-    fn read(&mut self, at: u64, len: usize) -> Result<&[u8], InspectError> {
+    pub fn read(&mut self, at: u64, len: usize) -> Result<&[u8], InspectError> {
         let there = at >= self.window_at && at + len as u64 <= self.window_at + self.window.len() as u64;
         if !there {
             self.window.resize(WINDOW_BYTES.max(len).min(self.len.saturating_sub(at) as usize), 0);
@@ -103,14 +103,19 @@ impl SegmentFile {
         Ok(BatchHeader { batch_length: (frame.size as i64 - OVERHEAD_BYTES) as i32, ..header })
     }
 
-    /// The batch of a frame.
-    pub fn batch(&mut self, frame: &Frame) -> Result<Batch, InspectError> {
+    /// The header of a frame that is large enough to be what its magic says.
+    pub fn batch_header(&mut self, frame: &Frame) -> Result<BatchHeader, InspectError> {
         let header = self.header(frame)?;
         if frame.magic >= 2 && frame.size < HEADER_BYTES {
             let what = format!("at position {}: {} bytes are no batch", frame.position, frame.size);
             return Err(InspectError::corrupt(&self.path, what));
         }
-        Ok(Batch { header, bytes: self.whole(frame)? })
+        Ok(header)
+    }
+
+    /// The batch of a frame.
+    pub fn batch(&mut self, frame: &Frame) -> Result<Batch, InspectError> {
+        Ok(Batch { header: self.batch_header(frame)?, bytes: self.whole(frame)? })
     }
 
     /// All bytes of a frame.

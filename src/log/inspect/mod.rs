@@ -1,10 +1,17 @@
 //! Looking into log directories without a broker: nothing here takes part in serving.
 //!
 //! - [`dump`] prints files as Kafka's `kafka.tools.DumpLogSegments` does, to the byte.
+//! - [`verify`] holds everything in a directory against the batches, [`rebuild`] replaces what does not agree.
+//! - [`diff`] finds where two replicas of a partition part.
 
+pub mod check;
+pub mod diff;
 pub mod dump;
 mod frames;
+pub mod partition;
+pub mod rebuild;
 mod text;
+pub mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
