@@ -31,7 +31,7 @@ log4j.logger.state.change.logger=INFO
 
 
 def libs(release):
-    """Directory of the jars of a Kafka release: "39" or "28"."""
+    """Directory of the jars of a Kafka release: "39", "28", "010" or "08"."""
     directory = CACHE / f"kafka-{release}" / "lib"
     if not directory.is_dir():
         raise RuntimeError(f"{directory} is missing: run scripts/install-test-tools")

@@ -494,6 +494,12 @@ fn conversion_for_old_consumers_is_as_long_as_promised() {
     assert_eq!(bytes[used + 8..used + 12], (left as i32 + 1).max(61).to_be_bytes());
     assert!(bytes[used + 12..].iter().all(|byte| *byte == 0));
 
+    // Nothing is lost between the first batch and the chunks after it.
+    let many: Vec<u8> = (0..50).flat_map(|n| batch(4 * n, Codec::None).to_vec()).collect();
+    let bytes = Bytes::from(down_convert(&many.into(), 0, 0).unwrap().concat());
+    let found: Vec<_> = batches(bytes).map_while(Result::ok).collect();
+    assert!(records_of(&found).iter().map(|record| record.offset).eq(0..found.len() as i64) && found.len() > 100);
+
     // Only a marker: as much as tells the consumer that something is there. Nothing whole: nothing.
     let only_marker = down_convert(&marker, 0, 0).unwrap().concat();
     assert_eq!(only_marker, [&[0xff; 8][..], &[0, 0, 0, 61]].concat());

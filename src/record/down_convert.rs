@@ -40,7 +40,9 @@ pub fn down_convert(read: &Bytes, to_magic: i8, fetch_offset: i64) -> Result<Vec
         return Ok(Vec::new());
     }
     let mut first = Vec::new();
-    while let (true, Some(batch)) = (first.is_empty(), list.next()) {
+    while first.is_empty()
+        && let Some(batch) = list.next()
+    {
         convert(&batch, to_magic, fetch_offset, &mut first)?;
     }
     let mut left = if first.is_empty() { OVERHEAD } else { read.len().max(first.len()) };

@@ -19,8 +19,8 @@ mod control;
 mod convert;
 mod down_convert;
 mod legacy;
-mod rebatch;
 mod message_set;
+mod rebatch;
 mod records;
 mod validate;
 mod varint;
@@ -33,8 +33,8 @@ pub use control::{EndMarker, EndTxn, end_txn_batch};
 pub use convert::{PlacedMessages, PreparedMessages};
 pub use down_convert::{DownConvertError, down_convert};
 pub use legacy::{Message, Messages};
-pub use rebatch::{RawRecord, RawRecords, emptied, raw_records, write_thinned};
 pub use message_set::MessageSetBuilder;
+pub use rebatch::{RawRecord, RawRecords, emptied, raw_records, write_thinned};
 pub use records::{Header, Record, RecordError, RecordSummary, Records, walk};
 pub use validate::{
     AppendOrigin, Content, Prepared, PreparedBatch, RecordFault, ValidateError, ValidateOptions, check_produce,
