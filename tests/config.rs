@@ -266,14 +266,14 @@ fn what_would_weaken_security_or_durability_stops_the_start() {
 #[test]
 fn what_is_not_honoured_is_named() {
     let settings = settings(&[
-        ("log.cleaner.threads", "2"),
+        ("background.threads", "2"),
         ("num.partitions", "2"),
         ("controller.quorum.voters", "1@a:1"),
         ("my.plugin", "x"),
         ("listener.name.plaintext.max.connections", "7"),
         ("listener.name.plaintext.num.network.threads", "7"),
     ]);
-    assert_eq!(settings.ignored(), ["listener.name.plaintext.num.network.threads", "log.cleaner.threads"]);
+    assert_eq!(settings.ignored(), ["background.threads", "listener.name.plaintext.num.network.threads"]);
     assert_eq!(settings.unknown(), ["my.plugin"]);
 }
 

@@ -16,6 +16,7 @@ use crate::config::{Live, LogConfig, Settings, TopicOverrides, keys};
 use crate::controller;
 use crate::ids::{BrokerId, TopicName, TopicPartition};
 use crate::log;
+use crate::log::cleaner::{Cleaner, Options};
 use crate::net::listener::Server;
 use crate::zk::data::{Data, EntityConfig};
 use crate::zk::path::{self, EntityType};
@@ -55,6 +56,7 @@ pub(super) struct Configs {
     id: BrokerId,
     live: Arc<Live>,
     logs: Arc<log::Manager>,
+    cleaner: Arc<Cleaner>,
     controller: controller::Handle,
     server: Arc<Server>,
     overrides: Mutex<Overrides>,
@@ -65,11 +67,12 @@ impl Configs {
         id: BrokerId,
         live: Arc<Live>,
         logs: Arc<log::Manager>,
+        cleaner: Arc<Cleaner>,
         controller: controller::Handle,
         server: Arc<Server>,
         overrides: Overrides,
     ) -> Configs {
-        Configs { id, live, logs, controller, server, overrides: Mutex::new(overrides) }
+        Configs { id, live, logs, cleaner, controller, server, overrides: Mutex::new(overrides) }
     }
 
     fn topic_changed(&self, name: &str, texts: TopicOverrides, mzxid: Option<i64>) {
@@ -109,6 +112,11 @@ impl Configs {
         let expiration = new.get(keys::PRODUCER_ID_EXPIRATION_MS);
         if expiration != old.get(keys::PRODUCER_ID_EXPIRATION_MS) {
             self.logs.set_producer_expiration_ms(i64::from(expiration));
+        }
+        if Options::from_settings(&old) != Options::from_settings(&new) {
+            let (cleaner, live) = (self.cleaner.clone(), self.live.clone());
+            // It waits for its threads.
+            tokio::task::spawn_blocking(move || cleaner.reconfigure(|| Options::from_settings(&live.current())));
         }
         if old.dynamic() != new.dynamic() {
             self.server.limit_connections(&new);

@@ -53,6 +53,7 @@ pub(super) fn show(broker: &Arc<Broker>) {
     metrics.source(move |samples| {
         if let Some(broker) = broker.upgrade() {
             log_dirs(&broker, samples);
+            cleaner(&broker, samples);
             zookeeper(&broker, samples);
             controller(&broker, samples);
             groups(&broker, samples);
@@ -85,6 +86,28 @@ fn log_dirs(broker: &Broker, samples: &mut Samples) {
     }
     let offline = dirs.iter().filter(|(_, offline)| *offline).count();
     samples.add(&LOG_MANAGER_OFFLINE_LOG_DIRECTORY_COUNT, &[], offline as f64);
+}
+
+/// A cleaner thread that dies takes the process with it, so none is ever dead.
+fn cleaner(broker: &Broker, samples: &mut Samples) {
+    let figures = broker.cleaner.figures();
+    for (metric, value) in [
+        (&LOG_CLEANER_DEAD_THREAD_COUNT, 0),
+        (&LOG_CLEANER_CLEANER_RECOPY_PERCENT, figures.recopy_percent),
+        (&LOG_CLEANER_MAX_BUFFER_UTILIZATION_PERCENT, figures.max_buffer_utilization_percent),
+        (&LOG_CLEANER_MAX_CLEAN_TIME_SECS, figures.max_clean_time_secs),
+        (&LOG_CLEANER_MAX_COMPACTION_DELAY_SECS, figures.max_compaction_delay_secs),
+        (&LOG_CLEANER_MANAGER_MAX_DIRTY_PERCENT, figures.max_dirty_percent),
+        (&LOG_CLEANER_MANAGER_TIME_SINCE_LAST_RUN_MS, figures.time_since_last_run_ms),
+        (&THROTTLER_CLEANER_IO, figures.io_bytes as i64),
+    ] {
+        samples.add(metric, &[], value as f64);
+    }
+    for (dir, logs, bytes) in broker.cleaner.uncleanable() {
+        let dir = dir.to_string_lossy();
+        samples.add(&LOG_CLEANER_MANAGER_UNCLEANABLE_PARTITIONS_COUNT, &[&dir], logs as f64);
+        samples.add(&LOG_CLEANER_MANAGER_UNCLEANABLE_BYTES, &[&dir], bytes as f64);
+    }
 }
 
 /// Kafka shows zeros on brokers that are not the controller, so that sums over the cluster are right.

@@ -62,6 +62,7 @@ pub struct Broker {
     pub features: Arc<FeatureCache>,
     pub zk: zk::remote::Client,
     pub logs: Arc<log::Manager>,
+    pub cleaner: Arc<log::cleaner::Cleaner>,
     pub replicas: Arc<replica::Manager>,
     pub controller: controller::Handle,
     pub groups: Arc<group::Coordinator>,

@@ -22,6 +22,7 @@ use crate::controller::{self, channel, driver};
 use crate::group::{Coordinator, GroupConfig};
 use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TRANSACTION_STATE, TopicName};
 use crate::log::OnFailure;
+use crate::log::cleaner::{self, Cleaner};
 use crate::log::{self, ManagerOptions, MoverOptions};
 use crate::metrics::Metrics;
 use crate::net::client::Options as ClientOptions;
@@ -163,7 +164,10 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     });
 
     let features = FeatureWatch::start(zk.clone()).await?;
-    let configs = Arc::new(Configs::new(id, live.clone(), logs.clone(), controller.clone(), server.clone(), overrides));
+    let cleaner = Cleaner::start(logs.clone(), cleaner::Options::from_settings(&settings));
+    let configs =
+        Configs::new(id, live.clone(), logs.clone(), cleaner.clone(), controller.clone(), server.clone(), overrides);
+    let configs = Arc::new(configs);
     let broker = Arc::new(Broker {
         id,
         cluster_id,
@@ -175,6 +179,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         features: features.cache(),
         zk: zk.clone(),
         logs: logs.clone(),
+        cleaner,
         replicas,
         controller,
         groups,

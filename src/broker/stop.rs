@@ -33,7 +33,9 @@ impl Started {
         self.server.close(DRAIN_GRACE).await;
         self.broker.replicas.shutdown();
         let (logs, housekeeper) = (self.broker.logs.clone(), self.housekeeper);
+        let cleaner = self.broker.cleaner.clone();
         let close = move || {
+            cleaner.stop();
             drop(housekeeper);
             logs.shutdown();
         };

@@ -94,12 +94,12 @@ macro_rules! topic_keys {
 
 topic_keys! {
     // field: type = name, kind, default, bounds, importance, [broker keys], support, meaning
-    cleanup_policy: CleanupPolicy = "cleanup.policy", List, "delete", ListOf(&["compact", "delete"]), Medium, ["log.cleanup.policy"], Ignored, "delete and/or compact";
+    cleanup_policy: CleanupPolicy = "cleanup.policy", List, "delete", ListOf(&["compact", "delete"]), Medium, ["log.cleanup.policy"], Honoured, "delete and/or compact";
     compression_gzip_level: i32 = "compression.gzip.level", Int, "-1", GzipLevel, Medium, ["compression.gzip.level"], Honoured, "gzip level on recompression";
     compression_lz4_level: i32 = "compression.lz4.level", Int, "9", Between(1, 17), Medium, ["compression.lz4.level"], Honoured, "lz4 level on recompression";
     compression_type: CompressionType = "compression.type", Str, "producer", OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), Medium, ["compression.type"], Honoured, "target codec; producer = keep";
     compression_zstd_level: i32 = "compression.zstd.level", Int, "3", Between(-131072, 22), Medium, ["compression.zstd.level"], Honoured, "zstd level on recompression";
-    delete_retention_ms: i64 = "delete.retention.ms", Long, "86400000", AtLeast(0), Medium, ["log.cleaner.delete.retention.ms"], Ignored, "keep tombstones this long";
+    delete_retention_ms: i64 = "delete.retention.ms", Long, "86400000", AtLeast(0), Medium, ["log.cleaner.delete.retention.ms"], Honoured, "keep tombstones this long";
     file_delete_delay_ms: i64 = "file.delete.delay.ms", Long, "60000", AtLeast(0), Medium, ["log.segment.delete.delay.ms"], Honoured, "wait before unlinking .deleted";
     flush_messages: i64 = "flush.messages", Long, "9223372036854775807", AtLeast(1), Medium, ["log.flush.interval.messages"], Honoured, "fsync after N records";
     flush_ms: i64 = "flush.ms", Long, "9223372036854775807", AtLeast(0), Medium, ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"], Honoured, "fsync after; unset = scheduler value";
@@ -108,7 +108,7 @@ topic_keys! {
     leader_replication_throttled_replicas: Vec<String> = "leader.replication.throttled.replicas", List, "", ThrottledReplicas, Medium, [], Ignored, "replicas whose serving is throttled";
     local_retention_bytes: i64 = "local.retention.bytes", Long, "-2", AtLeast(-2), Medium, ["log.local.retention.bytes"], Inert, "tiered storage";
     local_retention_ms: i64 = "local.retention.ms", Long, "-2", AtLeast(-2), Medium, ["log.local.retention.ms"], Inert, "tiered storage";
-    max_compaction_lag_ms: i64 = "max.compaction.lag.ms", Long, "9223372036854775807", AtLeast(1), Medium, ["log.cleaner.max.compaction.lag.ms"], Ignored, "force compaction after";
+    max_compaction_lag_ms: i64 = "max.compaction.lag.ms", Long, "9223372036854775807", AtLeast(1), Medium, ["log.cleaner.max.compaction.lag.ms"], Honoured, "force compaction after";
     max_message_bytes: i32 = "max.message.bytes", Int, "1048588", AtLeast(0), Medium, ["message.max.bytes"], Honoured, "largest batch accepted";
     message_downconversion_enable: bool = "message.downconversion.enable", Boolean, "true", Any, Low, ["log.message.downconversion.enable"], Honoured, "down-convert for old fetchers (else 35)";
     message_format_version: String = "message.format.version", Str, "3.0-IV1", Release, Medium, ["log.message.format.version"], Honoured, "ignored with IBP 3.0+; older: magic";
@@ -116,8 +116,8 @@ topic_keys! {
     message_timestamp_before_max_ms: i64 = "message.timestamp.before.max.ms", Long, "9223372036854775807", AtLeast(0), Medium, ["log.message.timestamp.before.max.ms"], Honoured, "allowed past skew";
     message_timestamp_difference_max_ms: i64 = "message.timestamp.difference.max.ms", Long, "9223372036854775807", AtLeast(0), Medium, ["log.message.timestamp.difference.max.ms"], Honoured, "deprecated skew limit";
     message_timestamp_type: TimestampType = "message.timestamp.type", Str, "CreateTime", OneOf(&["CreateTime", "LogAppendTime"]), Medium, ["log.message.timestamp.type"], Honoured, "CreateTime or LogAppendTime";
-    min_cleanable_dirty_ratio: f64 = "min.cleanable.dirty.ratio", Double, "0.5", Fraction, Medium, ["log.cleaner.min.cleanable.ratio"], Ignored, "dirty share that makes a log eligible";
-    min_compaction_lag_ms: i64 = "min.compaction.lag.ms", Long, "0", AtLeast(0), Medium, ["log.cleaner.min.compaction.lag.ms"], Ignored, "keep the head uncompacted for";
+    min_cleanable_dirty_ratio: f64 = "min.cleanable.dirty.ratio", Double, "0.5", Fraction, Medium, ["log.cleaner.min.cleanable.ratio"], Honoured, "dirty share that makes a log eligible";
+    min_compaction_lag_ms: i64 = "min.compaction.lag.ms", Long, "0", AtLeast(0), Medium, ["log.cleaner.min.compaction.lag.ms"], Honoured, "keep the head uncompacted for";
     min_insync_replicas: i32 = "min.insync.replicas", Int, "1", AtLeast(1), Medium, ["min.insync.replicas"], Honoured, "needed for acks=all";
     preallocate: bool = "preallocate", Boolean, "false", Any, Medium, ["log.preallocate"], Honoured, "preallocate segments";
     remote_log_copy_disable: bool = "remote.log.copy.disable", Boolean, "false", Any, Medium, [], Inert, "tiered storage";

@@ -13,11 +13,13 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 /// Creates a file, or empties the one that is there.
 pub fn create(path: &Path) -> io::Result<File> {
+    crash::point()?;
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }
 
 /// Writes all slices one after the other at `position`; one system call unless the kernel takes less.
 pub fn write_all_at(file: &File, slices: &mut [IoSlice<'_>], mut position: u64) -> io::Result<()> {
+    crash::point()?;
     let mut slices = slices;
     while !slices.is_empty() {
         match rustix::io::pwritev(file, slices, position) {
@@ -57,11 +59,13 @@ pub fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usiz
 
 /// Adds bytes at the end of a file, which is created if it is not there.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    crash::point()?;
     OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
 }
 
 /// Cuts a file; a file that is not there stays so.
 pub fn truncate(path: &Path, len: u64) -> io::Result<()> {
+    crash::point()?;
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => file.set_len(len),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -71,11 +75,13 @@ pub fn truncate(path: &Path, len: u64) -> io::Result<()> {
 
 /// Sets when a file was last modified.
 pub fn set_modified(path: &Path, time: SystemTime) -> io::Result<()> {
+    crash::point()?;
     OpenOptions::new().write(true).open(path)?.set_modified(time)
 }
 
 /// Brings a file's bytes to the disk; a file that is not there is fine.
 pub fn sync(path: &Path) -> io::Result<()> {
+    crash::point()?;
     match File::open(path) {
         Ok(file) => file.sync_all(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -85,33 +91,39 @@ pub fn sync(path: &Path) -> io::Result<()> {
 
 /// Brings a directory's entries to the disk.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
+    crash::point()?;
     File::open(path)?.sync_all()
 }
 
 /// Replaces a file so that a crash leaves the old or the new one: temporary file, sync, rename, sync of the directory.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    crash::point()?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let mut file = create(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    crash::point()?;
     fs::rename(&temporary, path)?;
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// Renames; a file that is not there is fine.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    crash::point()?;
     missing_is_fine(fs::rename(from, to))
 }
 
 /// Deletes a file; a file that is not there is fine.
 pub fn remove(path: &Path) -> io::Result<()> {
+    crash::point()?;
     missing_is_fine(fs::remove_file(path))
 }
 
 /// Deletes a directory with all that is in it.
 pub fn remove_dir(path: &Path) -> io::Result<()> {
+    crash::point()?;
     missing_is_fine(fs::remove_dir_all(path))
 }
 
@@ -119,5 +131,36 @@ fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+/// In unit tests the process can seem to die before any change of the disk: that one and all later ones fail.
+#[cfg(test)]
+pub mod crash {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local!(static LEFT: Cell<Option<usize>> = const { Cell::new(None) });
+
+    /// Changes of this thread that still succeed; `None`: all.
+    pub fn after(changes: Option<usize>) {
+        LEFT.set(changes);
+    }
+
+    pub fn point() -> io::Result<()> {
+        match LEFT.get() {
+            Some(0) => Err(io::Error::other("crashed by a test")),
+            left => {
+                LEFT.set(left.map(|left| left - 1));
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(not(test))]
+mod crash {
+    pub fn point() -> std::io::Result<()> {
+        Ok(())
     }
 }

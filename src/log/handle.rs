@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::cleaner::Gate;
 use super::dir::LogDir;
 use super::error::{AppendError, FollowerAppendError, StorageError};
 use super::log::{AppendInfo, LeaderAppend, Log, Shared};
@@ -37,6 +38,7 @@ pub struct LogHandle {
     shared: Arc<Shared>,
     config: arc_swap::ArcSwap<LogConfig>,
     log: Mutex<Log>,
+    gate: Gate,
 }
 
 impl LogHandle {
@@ -46,6 +48,7 @@ impl LogHandle {
             shared: log.shared().clone(),
             config: arc_swap::ArcSwap::new(log.config().clone()),
             log: Mutex::new(log),
+            gate: Gate::default(),
         }
     }
 
@@ -60,6 +63,10 @@ impl LogHandle {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The log as it was last published; never waits.

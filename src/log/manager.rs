@@ -234,6 +234,8 @@ impl Manager {
         for tp in partitions {
             let logs = [self.futures.write().remove(tp), self.logs.write().remove(tp)];
             for log in logs.iter().flatten() {
+                // No cleaner may write into a directory that is about to be removed.
+                let _paused = log.pause_cleaning();
                 match discard(&mut log.lock(), now_ms) {
                     Ok(dir) => touched.push(dir),
                     Err(error) => result = Err(error),
@@ -290,7 +292,17 @@ impl Manager {
                 let view = log.view();
                 (view.start_offset() > view.first_segment_base()).then_some(view.start_offset().0)
             },
-        )
+        )?;
+        self.checkpoint_cleaner_offsets_of(state)
+    }
+
+    fn checkpoint_cleaner_offsets_of(&self, state: &DirState) -> Result<(), StorageError> {
+        self.checkpoint(state, |state| &state.cleaner_offsets, |log| log.first_dirty_offset().map(|offset| offset.0))
+    }
+
+    /// After a cleaning.
+    pub fn checkpoint_cleaner_offsets(&self) {
+        self.each_dir(|state| self.checkpoint_cleaner_offsets_of(state));
     }
 
     /// Writes all checkpoints of a dir.
@@ -306,10 +318,11 @@ impl Manager {
         }
     }
 
-    /// `log.flush.offset.checkpoint.interval.ms`, and after truncations.
+    /// `log.flush.offset.checkpoint.interval.ms`, and after truncations, which also make clean logs dirty.
     pub fn checkpoint_recovery_points(&self) {
         self.each_dir(|state| {
-            self.checkpoint(state, |state| &state.recovery_points, |log| Some(log.lock().recovery_point().0))
+            self.checkpoint(state, |state| &state.recovery_points, |log| Some(log.lock().recovery_point().0))?;
+            self.checkpoint_cleaner_offsets_of(state)
         });
     }
 

@@ -160,6 +160,8 @@ impl Manager {
         }
         self.preferred_dirs.lock().remove(tp);
         self.futures.write().insert(tp.clone(), future);
+        // A cleaning that runs ends now, and none begins while there is a copy.
+        drop(current.pause_cleaning());
         tracing::info!(%tp, from = %current.log_dir().path.display(), to = %dir.path.display(), "moving the log");
         self.go_on_moving(tp);
         Ok(true)

@@ -99,6 +99,7 @@ pub(super) struct DirState {
     pub recovery_points: Checkpointed,
     pub log_starts: Checkpointed,
     pub high_watermarks: Checkpointed,
+    pub cleaner_offsets: Checkpointed,
 }
 
 /// A checkpoint file and what it holds, so that it is written only when that changes.
@@ -111,6 +112,13 @@ pub(super) struct Checkpointed {
 impl Checkpointed {
     fn new(dir: &Path, name: &str) -> Self {
         Self { file: OffsetCheckpoint::new(dir, name), written: Mutex::default() }
+    }
+
+    /// Reads the file; the same offsets need not be written again.
+    fn read(&self) -> io::Result<BTreeMap<TopicPartition, i64>> {
+        let offsets = self.file.read()?;
+        *self.written.lock() = Some(offsets.clone());
+        Ok(offsets)
     }
 
     pub fn write(&self, offsets: BTreeMap<TopicPartition, i64>) -> io::Result<()> {
@@ -148,6 +156,7 @@ pub(super) fn open_dirs(options: &ManagerOptions, on_roll: Arc<OnRoll>) -> Resul
             recovery_points: Checkpointed::new(&resolved, RECOVERY_POINTS),
             log_starts: Checkpointed::new(&resolved, LOG_STARTS),
             high_watermarks: Checkpointed::new(&resolved, HIGH_WATERMARKS),
+            cleaner_offsets: Checkpointed::new(&resolved, CLEANER_OFFSETS),
             dir,
         });
     }
@@ -207,6 +216,7 @@ struct Job {
     recovery_point: i64,
     log_start: i64,
     high_watermark: i64,
+    first_dirty: Option<i64>,
 }
 
 /// What the log dirs hold.
@@ -296,6 +306,7 @@ fn find_partitions(state: &DirState, options: &ManagerOptions) -> io::Result<Res
     let recovery_points = state.recovery_points.file.read()?;
     let log_starts = state.log_starts.file.read()?;
     let high_watermarks = state.high_watermarks.file.read()?;
+    let cleaner_offsets = state.cleaner_offsets.read()?;
     if !root.join(CLEANER_OFFSETS).exists() {
         disk::create(&root.join(CLEANER_OFFSETS))?;
     }
@@ -328,6 +339,7 @@ fn find_partitions(state: &DirState, options: &ManagerOptions) -> io::Result<Res
             recovery_point: offset(&recovery_points),
             log_start: offset(&log_starts),
             high_watermark: offset(&high_watermarks),
+            first_dirty: cleaner_offsets.get(&tp).copied().filter(|_| !future),
             tp,
         });
     }
@@ -368,6 +380,8 @@ fn load_some(
                 let (start, end) = (log.start_offset(), log.end_offset());
                 let log = LogHandle::new(log);
                 log.set_high_watermark(Offset(job.high_watermark).clamp(start, end));
+                // Beyond the end: what was cleaned there is lost, and what comes in its place is dirty.
+                log.set_first_dirty_offset(job.first_dirty.map(Offset).filter(|offset| *offset <= end));
                 dir.count(1);
                 let mut loaded = loaded.lock();
                 let logs = if job.future { &mut loaded.futures } else { &mut loaded.logs };

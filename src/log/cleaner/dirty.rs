@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::pass::Pass;
+use crate::ids::Offset;
 use crate::log::handle::LogHandle;
 use crate::log::log::Log;
 use crate::log::segment::Segment;
@@ -19,20 +20,25 @@ pub struct Dirty {
     pub cleanable_bytes: u64,
     /// How long the oldest dirty data should have been compacted already (`max.compaction.lag.ms`).
     pub overdue_ms: i64,
+    /// The checkpoint was of another life of the log; the log start takes its place.
+    pub reset: bool,
 }
 
 impl Dirty {
     /// Looks at a log.
     pub fn of(log: &LogHandle, now_ms: i64) -> io::Result<Self> {
-        let (truncations, view) = {
-            let log = log.lock();
-            (log.truncations, log.view())
+        let (truncations, view, from, reset) = {
+            let locked = log.lock();
+            let (view, known) = (locked.view(), log.first_dirty_offset());
+            // Below the start after a deletion; above the end if the end was lost.
+            let valid = known.filter(|known| (view.start_offset()..=view.end_offset()).contains(known));
+            let reset = known.is_some() && valid.is_none();
+            if reset {
+                log.set_first_dirty_offset(Some(view.start_offset()));
+            }
+            (locked.truncations, view.clone(), valid.unwrap_or(view.start_offset()).0, reset)
         };
         let (config, segments) = (log.config(), view.segments.clone());
-        let start = view.start_offset().0;
-        let first_dirty = log.first_dirty_offset().unwrap_or(start);
-        // Below the start after a deletion; above the end if the end was lost.
-        let from = if (start..=view.end_offset().0).contains(&first_dirty) { first_dirty } else { start };
 
         let (active, closed) = segments.split_last().expect("a log has a segment");
         let holding = |offset: i64| closed.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1);
@@ -62,6 +68,7 @@ impl Dirty {
             cleanable_bytes: if from < to { bytes(closed.get(first..cleanable).unwrap_or_default()) } else { 0 },
             overdue_ms: overdue_ms(dirty, now_ms, config.max_compaction_lag_ms)?,
             pass: Pass { segments, from, to, truncations },
+            reset,
         })
     }
 
@@ -118,12 +125,12 @@ impl Log {
 
 impl LogHandle {
     /// Everything below was cleaned; `None` if the log never was. Kept in `cleaner-offset-checkpoint`.
-    pub fn first_dirty_offset(&self) -> Option<i64> {
-        Some(self.shared().first_dirty.load(Ordering::Acquire)).filter(|offset| *offset >= 0)
+    pub fn first_dirty_offset(&self) -> Option<Offset> {
+        Some(Offset(self.shared().first_dirty.load(Ordering::Acquire))).filter(|offset| offset.0 >= 0)
     }
 
     /// Sets what the checkpoint says.
-    pub fn set_first_dirty_offset(&self, offset: Option<i64>) {
-        self.shared().first_dirty.store(offset.unwrap_or(-1), Ordering::Release);
+    pub fn set_first_dirty_offset(&self, offset: Option<Offset>) {
+        self.shared().first_dirty.store(offset.map_or(-1, |offset| offset.0), Ordering::Release);
     }
 }

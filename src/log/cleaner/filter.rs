@@ -1,6 +1,7 @@
 //! What stays of each batch. Source: the record filter of `Cleaner.cleanInto`, KIP-98, KIP-534.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
@@ -44,11 +45,7 @@ impl LastBatches {
 }
 
 /// The uncompressed records of a batch, which may lie in `room`.
-pub fn plain_records<'a>(
-    header: &BatchHeader,
-    batch: &'a [u8],
-    room: &'a mut Vec<u8>,
-) -> Result<&'a [u8], RecordError> {
+fn plain_records<'a>(header: &BatchHeader, batch: &'a [u8], room: &'a mut Vec<u8>) -> Result<&'a [u8], RecordError> {
     let payload = &batch[crate::record::HEADER_BYTES..];
     match header.attributes.codec().ok_or(CodecError::UnknownCodec(header.attributes.0 & 7))? {
         Codec::None => Ok(payload),
@@ -57,6 +54,36 @@ pub fn plain_records<'a>(
             Ok(room)
         }
     }
+}
+
+/// Visits the records of a data batch that have a key, with their offsets, until told to stop.
+pub fn each_key(
+    header: &BatchHeader,
+    batch: &[u8],
+    room: &mut Vec<u8>,
+    mut visit: impl FnMut(&[u8], i64) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, RecordError> {
+    if header.magic < 2 {
+        for message in whole(header, batch).messages()? {
+            let message = message?;
+            if message.key.is_some_and(|key| visit(&key, message.offset).is_break()) {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        return Ok(ControlFlow::Continue(()));
+    }
+    for record in raw_records(header, plain_records(header, batch, room)?) {
+        let record = record?;
+        if record.key.is_some_and(|key| visit(key, record.offset).is_break()) {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// A copy that owns its bytes.
+pub(super) fn whole(header: &BatchHeader, batch: &[u8]) -> Batch {
+    Batch { header: *header, bytes: Bytes::copy_from_slice(batch) }
 }
 
 /// Reads a batch's header and compares its CRC: nothing is derived from bytes that rotted.
@@ -69,7 +96,7 @@ pub fn checked_header(batch: &[u8], position: u64) -> Result<BatchHeader, CleanE
 
 /// The marker of a control batch.
 pub fn marker_of(header: &BatchHeader, batch: &[u8]) -> Option<EndMarker> {
-    EndMarker::of(&Batch { header: *header, bytes: Bytes::copy_from_slice(batch) })
+    EndMarker::of(&whole(header, batch))
 }
 
 /// What was kept of some batches that lie one after the other.
@@ -93,10 +120,16 @@ impl Kept {
         (self.last_offset, self.largest) = (-1, NOTHING);
     }
 
-    fn note(&mut self, last_offset: i64, header: &BatchHeader) {
+    /// A batch was kept, its last record at `last_offset`.
+    pub(super) fn note(&mut self, last_offset: i64, header: &BatchHeader) {
+        let largest = TimestampOffset { timestamp: header.max_timestamp, offset: header.last_offset() };
+        self.note_at(last_offset, largest);
+    }
+
+    pub(super) fn note_at(&mut self, last_offset: i64, largest: TimestampOffset) {
         self.last_offset = self.last_offset.max(last_offset);
-        if header.max_timestamp > self.largest.timestamp {
-            self.largest = TimestampOffset { timestamp: header.max_timestamp, offset: header.last_offset() };
+        if largest.timestamp > self.largest.timestamp {
+            self.largest = largest;
         }
     }
 }
@@ -107,6 +140,8 @@ const NOTHING: TimestampOffset = TimestampOffset { timestamp: -1, offset: -1 };
 pub struct Filter<'a> {
     pub transactions: Transactions,
     pub last_batches: LastBatches,
+    /// Is the segment young enough that its tombstones before magic 2 stay?
+    pub keep_old_tombstones: bool,
     map: &'a OffsetMap,
     /// The map knows the log up to here, exclusive; what lies after it stays as it is.
     mapped_to: i64,
@@ -128,13 +163,34 @@ struct Rooms {
 
 impl<'a> Filter<'a> {
     pub fn new(map: &'a OffsetMap, mapped_to: i64, now_ms: i64, delete_retention_ms: i64) -> Self {
-        let (transactions, last_batches, rooms) = Default::default();
-        Self { transactions, last_batches, map, mapped_to, now_ms, delete_retention_ms, rooms }
+        Self {
+            transactions: Transactions::default(),
+            last_batches: LastBatches::default(),
+            keep_old_tombstones: true,
+            map,
+            mapped_to,
+            now_ms,
+            delete_retention_ms,
+            rooms: Rooms::default(),
+        }
+    }
+
+    /// Is the offset one that the map knows?
+    pub(super) fn is_mapped(&self, offset: i64) -> bool {
+        offset < self.mapped_to
+    }
+
+    /// Does no later record have the same key? What the map does not know is newest.
+    pub(super) fn is_newest(&self, key: Option<&[u8]>, offset: i64, stats: &mut Stats) -> bool {
+        newest(self.map, self.mapped_to, key, offset, stats)
     }
 
     /// Adds to `out` what stays of a batch.
     pub fn batch(&mut self, batch: &[u8], position: u64, out: &mut Kept, stats: &mut Stats) -> Result<(), CleanError> {
         let header = checked_header(batch, position)?;
+        if header.magic < 2 {
+            return self.messages(&header, batch, position, out, stats);
+        }
         let horizon = header.attributes.delete_horizon().then_some(header.base_timestamp);
         let mut unneeded_marker = false;
         let discard = if !header.attributes.control() {
@@ -147,11 +203,6 @@ impl<'a> Filter<'a> {
             unneeded_marker && horizon.is_some_and(|horizon| horizon <= self.now_ms)
         };
         stats.records_read += u64::from(header.records_count.max(0) as u32);
-        if header.magic < 2 {
-            out.bytes.extend_from_slice(batch);
-            out.note(header.last_offset(), &header);
-            return Ok(());
-        }
         if discard {
             self.keep_header(&header, out);
             return Ok(());
@@ -230,14 +281,19 @@ impl Rules<'_> {
     }
 
     fn stays(&self, record: &RawRecord<'_>, stats: &mut Stats) -> bool {
-        if record.offset >= self.mapped_to {
-            return true;
-        }
-        let Some(key) = record.key else {
+        record.offset >= self.mapped_to
+            || (newest(self.map, self.mapped_to, record.key, record.offset, stats)
+                && (record.has_value || self.horizon.is_none_or(|horizon| self.now_ms < horizon)))
+    }
+}
+
+fn newest(map: &OffsetMap, mapped_to: i64, key: Option<&[u8]>, offset: i64, stats: &mut Stats) -> bool {
+    match key {
+        _ if offset >= mapped_to => true,
+        Some(key) => map.get(key).is_none_or(|last| offset >= last),
+        None => {
             stats.records_without_key += 1;
-            return false;
-        };
-        let newest = self.map.get(key).is_none_or(|offset| record.offset >= offset);
-        newest && (record.has_value || self.horizon.is_none_or(|horizon| self.now_ms < horizon))
+            false
+        }
     }
 }

@@ -11,14 +11,23 @@
 
 mod dirty;
 mod filter;
+mod gate;
+mod legacy;
 mod offset_map;
 mod pass;
+mod threads;
+mod throttle;
 mod transactions;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 
 pub use dirty::Dirty;
+pub use gate::{CleaningPaused, Gate};
 pub use pass::{Limits, Pass, clean};
+pub use threads::{Cleaner, Figures, Options};
 
 use super::error::StorageError;
 use crate::record::{BatchError, RecordError};

@@ -1,9 +1,10 @@
 //! One cleaning of one log.
 
 use std::io::IoSlice;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::filter::{Filter, Kept, LastBatches, checked_header, marker_of, plain_records};
+use super::filter::{Filter, Kept, LastBatches, checked_header, each_key, marker_of};
 use super::offset_map::OffsetMap;
 use super::transactions::Transactions;
 use super::{CleanError, Stats};
@@ -12,7 +13,7 @@ use crate::log::handle::LogHandle;
 use crate::log::names::{SEGMENT_FILES, Suffix};
 use crate::log::segment::Segment;
 use crate::log::txn_index::AbortedTxn;
-use crate::record::{BatchError, PREFIX_BYTES, frame, raw_records};
+use crate::record::{BatchError, PREFIX_BYTES, frame};
 
 /// Memory that a cleaning may use.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ pub fn clean(
     now_ms: i64,
     watch: &mut Watch<'_>,
 ) -> Result<(i64, Stats), CleanError> {
-    let mut run = Run { log, pass, limits, stats: Stats::default(), watch };
+    let mut run = Run { log, pass, limits, stats: Stats::default(), watch, old_tombstones_ms: 0 };
     run.clean(now_ms).map_err(|error| {
         // Whatever a truncation or deletion under our hands looked like.
         let changed = log.lock().changed_since(pass.truncations);
@@ -67,6 +68,8 @@ struct Run<'a, 'w> {
     limits: &'a Limits,
     stats: Stats,
     watch: &'a mut Watch<'w>,
+    /// Tombstones before magic 2 go from segments that were last written before.
+    old_tombstones_ms: i64,
 }
 
 impl Run<'_, '_> {
@@ -75,6 +78,10 @@ impl Run<'_, '_> {
         self.stats.map_utilization = map.utilization();
         let config = self.log.config();
         let mut filter = Filter::new(&map, to, now_ms, config.delete_retention_ms);
+        let cleaned_before = self.pass.segments.iter().rfind(|segment| segment.base_offset < self.pass.from);
+        if let Some(segment) = cleaned_before {
+            self.old_tombstones_ms = segment.modified_ms()?.saturating_sub(config.delete_retention_ms);
+        }
         let sources = self.pass.segments.partition_point(|segment| segment.base_offset < to);
         let limits = GroupLimits {
             bytes: config.segment_bytes as u64,
@@ -108,16 +115,18 @@ impl Run<'_, '_> {
                         transactions.control(&header, marker_of(&header, batch).as_ref());
                     } else if !transactions.data(&header) {
                         let bad = |source| CleanError::Records { position, source };
-                        let plain = plain_records(&header, batch, &mut plain).map_err(bad)?;
-                        for record in raw_records(&header, plain) {
-                            let record = record.map_err(bad)?;
-                            if let Some(key) = record.key.filter(|_| record.offset >= *from) {
+                        let seen = each_key(&header, batch, &mut plain, |key, offset| {
+                            if offset >= *from {
                                 if map.is_full() {
-                                    return Ok((map, mapped_to));
+                                    return ControlFlow::Break(());
                                 }
-                                map.put(key, record.offset);
-                                mapped_to = record.offset + 1;
+                                map.put(key, offset);
+                                mapped_to = offset + 1;
                             }
+                            ControlFlow::Continue(())
+                        });
+                        if seen.map_err(bad)?.is_break() {
+                            return Ok((map, mapped_to));
                         }
                     }
                     mapped_to = mapped_to.max(header.next_offset());
@@ -161,6 +170,7 @@ impl Run<'_, '_> {
             };
             let aborted = aborted_txns(&self.pass.segments, source.base_offset, end)?;
             filter.transactions.announce(aborted);
+            filter.keep_old_tombstones = source.modified_ms()? > self.old_tombstones_ms;
             let mut chunks = Chunks::new(source, 0, self.limits.io_buffer_bytes)?;
             while let Some((chunk, at)) = chunks.next()? {
                 (self.watch)(chunk.len())?;
