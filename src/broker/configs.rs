@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -18,6 +19,7 @@ use crate::ids::{BrokerId, TopicName, TopicPartition};
 use crate::log;
 use crate::log::cleaner::{Cleaner, Options};
 use crate::net::listener::Server;
+use crate::replica;
 use crate::zk::data::{Data, EntityConfig};
 use crate::zk::path::{self, EntityType};
 use crate::zk::remote::Client;
@@ -53,28 +55,17 @@ impl Overrides {
 
 /// Applies changes to the running broker.
 pub(super) struct Configs {
-    id: BrokerId,
-    live: Arc<Live>,
-    logs: Arc<log::Manager>,
-    cleaner: Arc<Cleaner>,
-    controller: controller::Handle,
-    server: Arc<Server>,
-    overrides: Mutex<Overrides>,
+    pub(super) id: BrokerId,
+    pub(super) live: Arc<Live>,
+    pub(super) logs: Arc<log::Manager>,
+    pub(super) cleaner: Arc<Cleaner>,
+    pub(super) controller: controller::Handle,
+    pub(super) replicas: Arc<replica::Manager>,
+    pub(super) server: Arc<Server>,
+    pub(super) overrides: Mutex<Overrides>,
 }
 
 impl Configs {
-    pub(super) fn new(
-        id: BrokerId,
-        live: Arc<Live>,
-        logs: Arc<log::Manager>,
-        cleaner: Arc<Cleaner>,
-        controller: controller::Handle,
-        server: Arc<Server>,
-        overrides: Overrides,
-    ) -> Configs {
-        Configs { id, live, logs, cleaner, controller, server, overrides: Mutex::new(overrides) }
-    }
-
     fn topic_changed(&self, name: &str, texts: TopicOverrides, mzxid: Option<i64>) {
         let topic = TopicName::from(name);
         let unclean = allows_unclean_leaders(&texts);
@@ -117,6 +108,11 @@ impl Configs {
             let (cleaner, live) = (self.cleaner.clone(), self.live.clone());
             // It waits for its threads.
             tokio::task::spawn_blocking(move || cleaner.reconfigure(|| Options::from_settings(&live.current())));
+        }
+        let verify_txns = new.get(keys::TRANSACTION_PARTITION_VERIFICATION_ENABLE);
+        self.replicas.env().verify_txns.store(verify_txns, Ordering::Relaxed);
+        if let Some(mover) = self.logs.mover() {
+            mover.set_rate(alter::move_bytes_per_s(new.dynamic()));
         }
         if old.dynamic() != new.dynamic() {
             self.server.limit_connections(&new);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::Broker;
 use super::configs::{self, Configs};
 use super::group_log::{GroupLog, Roles};
@@ -165,9 +167,16 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
 
     let features = FeatureWatch::start(zk.clone()).await?;
     let cleaner = Cleaner::start(logs.clone(), cleaner::Options::from_settings(&settings));
-    let configs =
-        Configs::new(id, live.clone(), logs.clone(), cleaner.clone(), controller.clone(), server.clone(), overrides);
-    let configs = Arc::new(configs);
+    let configs = Arc::new(Configs {
+        id,
+        live: live.clone(),
+        logs: logs.clone(),
+        cleaner: cleaner.clone(),
+        controller: controller.clone(),
+        replicas: replicas.clone(),
+        server: server.clone(),
+        overrides: Mutex::new(overrides),
+    });
     let broker = Arc::new(Broker {
         id,
         cluster_id,

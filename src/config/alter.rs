@@ -88,6 +88,13 @@ pub(super) static THROTTLES: [KeyInfo; 3] = [
     throttle("replica.alter.log.dirs.io.max.bytes.per.second", "bytes per second of moves between log dirs"),
 ];
 
+/// The limit on bytes per second of moves between log dirs; the largest number if there is none.
+pub fn move_bytes_per_s(dynamic: &DynamicConfig) -> i64 {
+    let name = THROTTLES[2].name;
+    let text = dynamic.broker.get(name).or_else(|| dynamic.cluster.get(name));
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(i64::MAX)
+}
+
 const fn throttle(name: &'static str, meaning: &'static str) -> KeyInfo {
     KeyInfo {
         name,

@@ -164,4 +164,7 @@ fn both_levels_count_when_one_changes() {
     assert_eq!((then.log_config().retention_ms, then.log_config().segment_bytes), (7, 6000));
     let then = now.with_dynamic(Level::Broker.replaced(now.dynamic(), Properties::new())).unwrap();
     assert_eq!((then.log_config().retention_ms, then.log_config().segment_bytes), (9, 5000));
+    let rate = ("replica.alter.log.dirs.io.max.bytes.per.second", "70");
+    assert_eq!(move_bytes_per_s(now.dynamic()), i64::MAX);
+    assert_eq!(move_bytes_per_s(settings(&[], &[], &[rate]).dynamic()), 70);
 }
