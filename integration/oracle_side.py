@@ -17,6 +17,9 @@ UNORDERED = {
     ("JoinGroup", "members"), ("Fetch", "responses"), ("Fetch", "partitions"), ("Produce", "responses"), ("Produce", "partition_responses"),
     ("ListOffsets", "topics"), ("ListOffsets", "partitions"), ("OffsetForLeaderEpoch", "topics"),
     ("OffsetCommit", "topics"), ("OffsetForLeaderEpoch", "partitions"), ("StopReplica", "partition_errors"),
+    ("AddPartitionsToTxn", "results_by_topic_v3_and_below"), ("AddPartitionsToTxn", "topic_results"),
+    ("AddPartitionsToTxn", "results_by_partition"), ("TxnOffsetCommit", "topics"), ("WriteTxnMarkers", "markers"),
+    ("WriteTxnMarkers", "topics"), ("WriteTxnMarkers", "partitions"), ("ListTransactions", "unknown_state_filters"),
     ("LeaderAndIsr", "partition_errors"), ("LeaderAndIsr", "topics"), ("Metadata", "partitions"),
 }
 

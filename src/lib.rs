@@ -12,6 +12,7 @@ pub mod controller;
 pub mod error;
 pub mod group;
 pub mod ids;
+pub mod internal_log;
 pub mod limits;
 pub mod log;
 pub mod metrics;

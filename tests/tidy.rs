@@ -8,6 +8,7 @@ const PURE: &[&str] = &[
     "src/controller/",
     "src/group/machine.rs",
     "src/group/joining.rs",
+    "src/txn/machine.rs",
     "src/replica/partition.rs",
     "src/replica/isr.rs",
     "src/replica/fetch_plan.rs",
@@ -19,7 +20,7 @@ const PURE: &[&str] = &[
 const OUTSIDE_WORLD: &[&str] = &["tokio", "std::net", "std::fs", "SystemTime", "Instant"];
 
 /// Files that await only `src/wait.rs`, so that any executor can poll them; disk and clock come through others.
-const WITHOUT_RUNTIME: &[&str] = &["src/api/", "src/replica/", "src/group/"];
+const WITHOUT_RUNTIME: &[&str] = &["src/api/", "src/replica/", "src/group/", "src/txn/", "src/internal_log.rs"];
 const RUNTIME: &[&str] = &["tokio", "std::fs", "SystemTime", "Instant"];
 
 /// The log is a library of plain blocking calls.

@@ -1,16 +1,16 @@
-//! FindCoordinator (10), versions 0-6: which broker coordinates a group?
+//! FindCoordinator (10), versions 0-6: which broker coordinates a group or a transactional id?
 //!
-//! - A missing `__consumer_offsets` is created; until it has a leader the answer is 15 and clients ask again.
+//! - A missing `__consumer_offsets` or `__transaction_state` is created; until it has a leader the answer is 15 and clients ask again.
 //! - v1 adds the kind of key, v4 several keys with an error each.
-//! - Leaves out: transactional ids, until there is a transaction coordinator (15); share groups do not exist in
-//!   ZooKeeper mode (42, as in Kafka). Studied: KafkaApis.handleFindCoordinatorRequest.
+//! - Share groups do not exist in ZooKeeper mode (42, as in Kafka). Studied: KafkaApis.handleFindCoordinatorRequest.
 use super::prelude::*;
 use crate::cluster::auto_create;
 use crate::cluster::metadata::Endpoint;
-use crate::ids::{BrokerId, CONSUMER_OFFSETS};
+use crate::ids::{BrokerId, CONSUMER_OFFSETS, TRANSACTION_STATE};
 use messages::find_coordinator::*;
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 /// Share groups (KIP-932), from v6: nobody coordinates them here.
 const SHARE: i8 = 2;
 
@@ -61,19 +61,18 @@ fn error_text(error: ErrorCode) -> Option<Str> {
 }
 
 async fn find(broker: &Arc<Broker>, ctx: &RequestContext, key_type: i8, key: &str) -> Found {
-    match key_type {
-        GROUP => {}
+    let (topic, partition) = match key_type {
+        GROUP => (CONSUMER_OFFSETS, broker.groups.partition_for(key)),
+        TRANSACTION => (TRANSACTION_STATE, broker.transactions.partition_for(key)),
         SHARE if ctx.api_version >= 6 => return Err(ErrorCode::CoordinatorNotAvailable),
-        1 => return Err(ErrorCode::CoordinatorNotAvailable),
         _ => return Err(ErrorCode::InvalidRequest),
-    }
-    let image = broker.metadata.image();
-    let Some(topic) = image.topic(CONSUMER_OFFSETS) else {
-        auto_create::create(broker, CONSUMER_OFFSETS).await;
-        return Err(ErrorCode::CoordinatorNotAvailable);
     };
-    let partition =
-        topic.partitions.get(&broker.groups.partition_for(key)).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let image = broker.metadata.image();
+    if image.topic(topic).is_none() {
+        auto_create::create(broker, topic).await;
+        return Err(ErrorCode::CoordinatorNotAvailable);
+    }
+    let partition = image.partition(topic, partition).ok_or(ErrorCode::CoordinatorNotAvailable)?;
     let endpoint = image.endpoint(partition.leader, &ctx.listener).ok_or(ErrorCode::CoordinatorNotAvailable)?;
     Ok((partition.leader, endpoint.clone()))
 }

@@ -6,6 +6,8 @@
 //! A handler is `pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: X::Request) -> Answer<X::Response>`.
 //! What it does before its first await happens in the order of the connection's requests ([`Kind`]).
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod allocate_producer_ids;
 pub mod alter_configs;
 pub mod alter_partition;
@@ -26,7 +28,9 @@ pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
+pub mod describe_transactions;
 pub mod elect_leaders;
+pub mod end_txn;
 pub mod envelope;
 pub mod fetch;
 pub mod find_coordinator;
@@ -40,6 +44,7 @@ pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -51,6 +56,7 @@ pub mod sasl_authenticate;
 pub mod sasl_handshake;
 pub mod stop_replica;
 pub mod sync_group;
+pub mod txn_offset_commit;
 pub mod update_metadata;
 pub mod write_txn_markers;
 
@@ -130,7 +136,11 @@ apis! {
     sasl_authenticate        => sasl_authenticate::handle,         0..=2,    one_phase;
     delete_records           => delete_records::handle,            0..=2,    one_phase;
     init_producer_id         => init_producer_id::handle,          0..=5,    one_phase;
+    add_partitions_to_txn    => add_partitions_to_txn::handle,     0..=5,    one_phase;
+    add_offsets_to_txn       => add_offsets_to_txn::handle,        0..=4,    one_phase;
+    end_txn                  => end_txn::handle,                   0..=4,    one_phase;
     write_txn_markers        => write_txn_markers::handle,         0..=1,    one_phase;
+    txn_offset_commit        => txn_offset_commit::handle,         0..=4,    one_phase;
     delete_groups            => delete_groups::handle,             0..=2,    one_phase;
     elect_leaders            => elect_leaders::handle,             0..=2,    one_phase;
     incremental_alter_configs => incremental_alter_configs::handle, 0..=1,   one_phase;
@@ -141,6 +151,8 @@ apis! {
     envelope                 => envelope::handle,                  0..=0,    one_phase;
     describe_cluster         => describe_cluster::handle,          0..=1,    one_phase;
     describe_producers       => describe_producers::handle,        0..=0,    one_phase;
+    describe_transactions    => describe_transactions::handle,     0..=0,    one_phase;
+    list_transactions        => list_transactions::handle,         0..=1,    one_phase;
     allocate_producer_ids    => allocate_producer_ids::handle,     0..=0,    one_phase;
     consumer_group_heartbeat => consumer_group_heartbeat::handle,  0..=0,    one_phase;
     consumer_group_describe  => consumer_group_describe::handle,   0..=0,    one_phase;

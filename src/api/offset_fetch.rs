@@ -1,7 +1,8 @@
 //! OffsetFetch (9), versions 1-9: the offsets that a group has committed.
 //!
 //! - v2 adds a top-level error and null for "all partitions", v5 the leader epoch, v8 several groups in one request.
-//! - A partition without an offset answers -1 without an error.
+//! - A partition without an offset answers -1 without an error. With `require_stable` (v7) one whose offset an open
+//!   transaction may change answers 88.
 //! - Leaves out: v0, which reads ZooKeeper. Studied: KafkaApis.handleOffsetFetchRequest.
 use super::prelude::*;
 use crate::group::offsets::Committed;
@@ -10,12 +11,12 @@ use messages::offset_fetch::*;
 
 pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request) -> Answer<Response> {
     if ctx.api_version >= 8 {
-        let groups = request.groups.iter().map(|group| group_v8(broker, group));
+        let groups = request.groups.iter().map(|group| group_v8(broker, group, request.require_stable));
         return Answer::Reply(Response { groups: groups.collect(), ..Response::default() });
     }
     let asked: Option<Vec<TopicPartition>> =
         request.topics.as_ref().map(|topics| flatten(topics.iter().map(|t| (&*t.name, &t.partition_indexes[..]))));
-    let (found, error) = match broker.groups.fetch(&request.group_id, asked.as_deref()) {
+    let (found, error) = match broker.groups.fetch(&request.group_id, asked.as_deref(), request.require_stable) {
         Ok(found) => (found, ErrorCode::None),
         // Up to v1 there is no other place for the error than each partition.
         Err(error) if ctx.api_version < 2 => (none_of(asked), error),
@@ -28,13 +29,13 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
         partitions: partitions
             .into_iter()
             .map(|(partition_index, committed)| {
-                let (committed_offset, committed_leader_epoch, metadata) = shown(committed);
+                let (committed_offset, committed_leader_epoch, metadata, wrong) = shown(committed);
                 OffsetFetchResponsePartition {
                     partition_index,
                     committed_offset,
                     committed_leader_epoch,
                     metadata,
-                    error_code: error.code(),
+                    error_code: if error == ErrorCode::None { wrong } else { error }.code(),
                 }
             })
             .collect(),
@@ -42,10 +43,10 @@ pub async fn handle(broker: &Arc<Broker>, ctx: &RequestContext, request: Request
     Answer::Reply(Response { topics: topics.collect(), ..Response::default() })
 }
 
-fn group_v8(broker: &Broker, group: &OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+fn group_v8(broker: &Broker, group: &OffsetFetchRequestGroup, require_stable: bool) -> OffsetFetchResponseGroup {
     let asked: Option<Vec<TopicPartition>> =
         group.topics.as_ref().map(|topics| flatten(topics.iter().map(|t| (&*t.name, &t.partition_indexes[..]))));
-    let found = match broker.groups.fetch(&group.group_id, asked.as_deref()) {
+    let found = match broker.groups.fetch(&group.group_id, asked.as_deref(), require_stable) {
         Ok(found) => found,
         Err(error) => {
             return OffsetFetchResponseGroup {
@@ -60,13 +61,13 @@ fn group_v8(broker: &Broker, group: &OffsetFetchRequestGroup) -> OffsetFetchResp
         partitions: partitions
             .into_iter()
             .map(|(partition_index, committed)| {
-                let (committed_offset, committed_leader_epoch, metadata) = shown(committed);
+                let (committed_offset, committed_leader_epoch, metadata, wrong) = shown(committed);
                 OffsetFetchResponsePartitions {
                     partition_index,
                     committed_offset,
                     committed_leader_epoch,
                     metadata,
-                    error_code: 0,
+                    error_code: wrong.code(),
                 }
             })
             .collect(),
@@ -83,14 +84,14 @@ fn flatten<'a>(topics: impl Iterator<Item = (&'a str, &'a [i32])>) -> Vec<TopicP
         .collect()
 }
 
-type Found = Vec<(TopicPartition, Option<Committed>)>;
+type Found = Vec<(TopicPartition, Result<Option<Committed>, ErrorCode>)>;
 
 fn none_of(asked: Option<Vec<TopicPartition>>) -> Found {
-    asked.into_iter().flatten().map(|partition| (partition, None)).collect()
+    asked.into_iter().flatten().map(|partition| (partition, Ok(None))).collect()
 }
 
 /// Neighbours of one topic together, in their order.
-fn by_topic(found: Found) -> Vec<(Arc<str>, Vec<(i32, Option<Committed>)>)> {
+fn by_topic(found: Found) -> Vec<(Arc<str>, Vec<(i32, Result<Option<Committed>, ErrorCode>)>)> {
     let mut topics: Vec<(Arc<str>, Vec<_>)> = Vec::new();
     for (partition, committed) in found {
         match topics.last_mut() {
@@ -101,10 +102,11 @@ fn by_topic(found: Found) -> Vec<(Arc<str>, Vec<(i32, Option<Committed>)>)> {
     topics
 }
 
-/// Offset, leader epoch and metadata as they are answered.
-fn shown(committed: Option<Committed>) -> (i64, i32, Option<Str>) {
+/// Offset, leader epoch, metadata and error as they are answered.
+fn shown(committed: Result<Option<Committed>, ErrorCode>) -> (i64, i32, Option<Str>, ErrorCode) {
     match committed {
-        Some(c) => (c.offset.0, c.leader_epoch.0, Some(c.metadata.into())),
-        None => (-1, -1, Some(Str::default())),
+        Ok(Some(c)) => (c.offset.0, c.leader_epoch.0, Some(c.metadata.into()), ErrorCode::None),
+        Ok(None) => (-1, -1, Some(Str::default()), ErrorCode::None),
+        Err(error) => (-1, -1, Some(Str::default()), error),
     }
 }

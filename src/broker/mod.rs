@@ -1,11 +1,12 @@
 //! The broker: everything that one process of a cluster owns, and how it comes up and goes down.
 
 mod configs;
-mod group_log;
+mod internal_topics;
 mod log_dirs;
 mod metrics;
 mod start;
 mod stop;
+mod transactions;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -21,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::replica;
 use crate::time::Clock;
+use crate::txn;
 use crate::zk;
 
 pub use start::{StartError, Started, start};
@@ -66,6 +68,7 @@ pub struct Broker {
     pub replicas: Arc<replica::Manager>,
     pub controller: controller::Handle,
     pub groups: Arc<group::Coordinator>,
+    pub transactions: Arc<txn::Coordinator>,
     pub producer_ids: Arc<ProducerIds>,
     pub metrics: Metrics,
 }

@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 
 use super::Broker;
 use super::configs::{self, Configs};
-use super::group_log::{GroupLog, Roles};
+use super::internal_topics::{InternalTopic, Roles};
 use super::log_dirs;
 use super::metrics::{Stage, stage};
+use super::transactions;
 use crate::api::Dispatcher;
 use crate::cluster::features::FeatureWatch;
 use crate::cluster::metadata::MetadataCache;
@@ -21,7 +22,7 @@ use crate::cluster::topics;
 use crate::cluster::watch::ConfigWatch;
 use crate::config::{ConfigErrors, LogConfig, Release, Settings, keys};
 use crate::controller::{self, channel, driver};
-use crate::group::{Coordinator, GroupConfig};
+use crate::group::{self, GroupConfig};
 use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TRANSACTION_STATE, TopicName};
 use crate::log::OnFailure;
 use crate::log::cleaner::{self, Cleaner};
@@ -33,8 +34,8 @@ use crate::producer_ids::{ControllerBlocks, ProducerIds};
 use crate::replica::links::{ActiveController, BrokerLinks};
 use crate::replica::{self, Parts};
 use crate::time::Clock;
-use crate::txn::peers::TcpPeers;
 use crate::txn::verifier::{PartitionCount, Verifier};
+use crate::txn::{self, TxnParts};
 use crate::wait::{Runtime, TokioRuntime};
 use crate::zk::data::{BrokerRegistration, Endpoint};
 use crate::zk::op::ZkError;
@@ -133,15 +134,10 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         },
         replica::Options::from_settings(&settings),
     );
-    let group_log = Arc::new(GroupLog(replicas.clone()));
-    let groups = Coordinator::new(group_log, runtime.clone(), clock, group_config(&settings), offsets_partitions);
-    replicas.set_role_listener(Arc::new(Roles(Arc::downgrade(&groups))));
-    let peers = Arc::new(txn_peers(&settings, id, &metadata));
-    let verifier = Verifier::new(metadata.clone(), txn_partitions, peers.clone(), runtime.clone(), clock, &metrics);
+    let peers = Arc::new(transactions::peers(&settings, id, &metadata));
+    let verifier =
+        Verifier::new(metadata.clone(), txn_partitions.clone(), peers.clone(), runtime.clone(), clock, &metrics);
     replicas.set_txn_verifier(Arc::new(verifier));
-    replica::metrics::register(&metrics, &replicas);
-    replicas.start(Box::new(ActiveController::new(links, id.to_string())));
-
     let producer_ids = ProducerIds::new(
         ControllerBlocks {
             broker_id: id,
@@ -150,9 +146,33 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
             listener: settings.inter_broker_listener().name.as_str().into(),
             options: ClientOptions::from_settings(&settings, keys::REQUEST_TIMEOUT_MS, -1),
         },
-        runtime,
+        runtime.clone(),
         clock,
     );
+    let internal = |name| Arc::new(InternalTopic { replicas: replicas.clone(), name });
+    let group_log = internal(CONSUMER_OFFSETS);
+    let groups =
+        group::Coordinator::new(group_log, runtime.clone(), clock, group_config(&settings), offsets_partitions);
+    let transactions = txn::Coordinator::new(
+        TxnParts {
+            log: internal(TRANSACTION_STATE),
+            runtime,
+            clock,
+            metadata: metadata.clone(),
+            producer_ids: producer_ids.clone(),
+            peers,
+            partitions: txn_partitions,
+        },
+        transactions::config(&settings),
+        &metrics,
+    );
+    replicas.set_role_listener(Arc::new(Roles {
+        groups: Arc::downgrade(&groups),
+        transactions: Arc::downgrade(&transactions),
+    }));
+    replica::metrics::register(&metrics, &replicas);
+    replicas.start(Box::new(ActiveController::new(links, id.to_string())));
+
     let controller = driver::start(driver::Shell {
         options: controller_options(&settings, id, protocol),
         zk: zk.clone(),
@@ -192,6 +212,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         replicas,
         controller,
         groups,
+        transactions,
         producer_ids,
         metrics,
     });
@@ -204,6 +225,7 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
         tokio::spawn(features.run(feature_events)),
         tokio::spawn(log_dirs::follow(dir_failures, id, logs.clone(), broker.replicas.clone(), zk)),
         tokio::spawn(expire_offsets(settings.clone(), broker.groups.clone())),
+        tokio::spawn(transactions::tend(settings.clone(), broker.transactions.clone())),
     ];
     let housekeeper = log::Housekeeper::start(&logs, log_schedule(&settings));
     stage(&broker.metrics, Stage::Running);
@@ -333,13 +355,6 @@ fn links(settings: &Settings, metadata: &Arc<MetadataCache>) -> BrokerLinks {
     }
 }
 
-/// Connections for the requests of transactions.
-fn txn_peers(settings: &Settings, id: BrokerId, metadata: &Arc<MetadataCache>) -> TcpPeers {
-    let listener = settings.inter_broker_listener().name.as_str().into();
-    let options = ClientOptions::from_settings(settings, keys::REQUEST_TIMEOUT_MS, -1);
-    TcpPeers::new(metadata.clone(), listener, format!("broker-{id}-txn"), options)
-}
-
 fn group_config(settings: &Settings) -> GroupConfig {
     GroupConfig {
         min_session_timeout_ms: settings.get(keys::GROUP_MIN_SESSION_TIMEOUT_MS),
@@ -368,7 +383,7 @@ fn controller_options(settings: &Settings, id: BrokerId, protocol: Release) -> c
 }
 
 /// Removes offsets that nobody needs any more, at intervals.
-async fn expire_offsets(settings: Arc<Settings>, groups: Arc<Coordinator>) {
+async fn expire_offsets(settings: Arc<Settings>, groups: Arc<group::Coordinator>) {
     let every_ms = settings.get(keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS).max(1) as u64;
     let mut ticks = tokio::time::interval(Duration::from_millis(every_ms));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -28,7 +28,17 @@ pub async fn create(broker: &Arc<Broker>, name: &str) -> ErrorCode {
                 ("segment.bytes", settings.get(keys::OFFSETS_TOPIC_SEGMENT_BYTES).to_string()),
             ]),
         ),
-        TRANSACTION_STATE => return ErrorCode::UnknownTopicOrPartition, // Until there is a transaction coordinator.
+        TRANSACTION_STATE => (
+            settings.get(keys::TRANSACTION_STATE_LOG_NUM_PARTITIONS),
+            settings.get(keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR),
+            config(&[
+                ("unclean.leader.election.enable", "false".into()),
+                ("compression.type", "uncompressed".into()),
+                ("cleanup.policy", "compact".into()),
+                ("min.insync.replicas", settings.get(keys::TRANSACTION_STATE_LOG_MIN_ISR).to_string()),
+                ("segment.bytes", settings.get(keys::TRANSACTION_STATE_LOG_SEGMENT_BYTES).to_string()),
+            ]),
+        ),
         _ => {
             let replication_factor = settings.get(keys::DEFAULT_REPLICATION_FACTOR) as i16;
             (settings.get(keys::NUM_PARTITIONS), replication_factor, BTreeMap::new())

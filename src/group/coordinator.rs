@@ -2,7 +2,7 @@
 //!
 //! A shard is one partition of `__consumer_offsets` that this broker leads; it holds the groups that hash to it. All
 //! decisions are those of [`super::machine`]; this shell gives out tokens, wakes waiters after its locks are
-//! released, writes records through [`OffsetsLog`] and watches the clock.
+//! released, writes records through [`InternalLog`] and watches the clock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,27 +18,9 @@ use super::records;
 use super::txn::OpenTxns;
 use crate::error::ErrorCode;
 use crate::ids::{LeaderEpoch, Offset, TopicPartition, java_string_hash, kafka_abs};
+use crate::internal_log::InternalLog;
 use crate::time::{Clock, Millis};
-use crate::wait::{BoxFuture, Deadline, Fill, Runtime, Signal, slot};
-
-/// The log of `__consumer_offsets`, as far as the coordinator needs it.
-pub trait OffsetsLog: Send + Sync + 'static {
-    /// Appends as leader of the partition, before it returns; resolves to the base offset once `required_acks` is
-    /// satisfied.
-    fn append(
-        &self,
-        partition: i32,
-        batch: Bytes,
-        required_acks: i16,
-        timeout_ms: i32,
-    ) -> BoxFuture<'static, Result<Offset, ErrorCode>>;
-
-    /// Whole batches from `from` on, at most about `max_bytes` of them; `None` at the end of the log.
-    fn read(&self, partition: i32, from: Offset, max_bytes: usize) -> Result<Option<Bytes>, ErrorCode>;
-
-    /// First offset of the partition's log.
-    fn start(&self, partition: i32) -> Result<Offset, ErrorCode>;
-}
+use crate::wait::{Deadline, Fill, Runtime, Signal, slot};
 
 /// Settings of groups and offsets (coordinators.md 3.7).
 #[derive(Clone, Debug)]
@@ -103,7 +85,7 @@ pub struct Described {
 
 /// The coordinator of the groups whose partitions this broker leads.
 pub struct Coordinator {
-    pub(super) log: Arc<dyn OffsetsLog>,
+    pub(super) log: Arc<dyn InternalLog>,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) clock: Clock,
     pub config: GroupConfig,
@@ -114,7 +96,7 @@ pub struct Coordinator {
 
 impl Coordinator {
     pub fn new(
-        log: Arc<dyn OffsetsLog>,
+        log: Arc<dyn InternalLog>,
         runtime: Arc<dyn Runtime>,
         clock: Clock,
         config: GroupConfig,
@@ -315,23 +297,27 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Committed offsets of a group: of these partitions, or of all that have one.
+    /// Committed offsets of a group: of these partitions, or of all that have one. With `require_stable` an offset that
+    /// an open transaction may change is UNSTABLE_OFFSET_COMMIT.
     pub fn fetch(
         &self,
         group_id: &str,
         partitions: Option<&[TopicPartition]>,
-    ) -> Result<Vec<(TopicPartition, Option<Committed>)>, ErrorCode> {
+        require_stable: bool,
+    ) -> Result<Vec<(TopicPartition, Result<Option<Committed>, ErrorCode>)>, ErrorCode> {
         let shard = self.shard(group_id)?;
         let state = shard.state.lock();
         let held = state.groups.get(group_id).filter(|held| held.machine.state != State::Dead);
-        Ok(match (partitions, held) {
-            (Some(asked), held) => {
-                asked.iter().map(|p| (p.clone(), held.and_then(|held| held.offsets.get(p).cloned()))).collect()
-            }
-            (None, Some(held)) => {
-                held.offsets.iter().map(|(p, committed)| (p.clone(), Some(committed.clone()))).collect()
-            }
-            (None, None) => Vec::new(),
+        let Some(held) = held else {
+            return Ok(partitions.unwrap_or_default().iter().map(|p| (p.clone(), Ok(None))).collect());
+        };
+        let look = |partition: &TopicPartition| match held.offsets.get(partition) {
+            _ if require_stable && held.offsets.is_unstable(partition) => Err(ErrorCode::UnstableOffsetCommit),
+            committed => Ok(committed.cloned()),
+        };
+        Ok(match partitions {
+            Some(asked) => asked.iter().map(|p| (p.clone(), look(p))).collect(),
+            None => held.offsets.iter().map(|(p, _)| (p.clone(), look(p))).collect(),
         })
     }
 
@@ -531,7 +517,7 @@ impl Coordinator {
 }
 
 /// What a client is told when the record of its commit could not be written (coordinators.md 3.1).
-fn commit_error(error: ErrorCode) -> ErrorCode {
+pub(super) fn commit_error(error: ErrorCode) -> ErrorCode {
     use ErrorCode::*;
     match error {
         UnknownTopicOrPartition | NotEnoughReplicas | NotEnoughReplicasAfterAppend => CoordinatorNotAvailable,

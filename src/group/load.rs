@@ -8,7 +8,8 @@ use super::machine::Group;
 use super::records::{self, Entry};
 use crate::error::ErrorCode;
 use crate::ids::Offset;
-use crate::record::{self, EndMarker, EndTxn};
+use crate::internal_log::for_each_batch;
+use crate::record::{EndMarker, EndTxn};
 
 impl Coordinator {
     pub(super) fn load(&self, shard: &Shard) {
@@ -33,48 +34,39 @@ impl Coordinator {
     }
 
     fn read_log(&self, shard: &Shard, groups: &mut HashMap<String, Held>) -> Result<(), ErrorCode> {
-        let mut from = self.log.start(shard.partition)?;
-        while let Some(bytes) = self.log.read(shard.partition, from, self.config.load_buffer_bytes)? {
-            let before = from;
-            for batch in record::batches(bytes) {
-                let Ok(batch) = batch else { return Err(ErrorCode::CorruptMessage) };
-                from = Offset(batch.header.next_offset());
-                let transactional = batch.header.attributes.transactional();
-                if batch.header.attributes.control() {
-                    if let Some(marker) = EndMarker::of(&batch) {
-                        let commit = marker.end == EndTxn::Commit;
-                        groups.values_mut().for_each(|held| held.offsets.end(batch.header.producer_id, commit));
-                    }
-                    continue;
+        for_each_batch(&*self.log, shard.partition, self.config.load_buffer_bytes, |batch| {
+            let producer_id = batch.header.producer_id;
+            if batch.header.attributes.control() {
+                if let Some(marker) = EndMarker::of(batch) {
+                    let commit = marker.end == EndTxn::Commit;
+                    groups.values_mut().for_each(|held| held.offsets.end(producer_id, commit));
                 }
-                let producer_id = transactional.then_some(batch.header.producer_id);
-                let records = batch.records().map_err(|_| ErrorCode::CorruptMessage)?;
-                for record in records {
-                    let record = record.map_err(|_| ErrorCode::CorruptMessage)?;
-                    let Some(key) = record.key else { continue };
-                    match records::parse(key, record.value) {
-                        Ok(entry) => self.replay(entry, Offset(record.offset), producer_id, groups),
-                        Err(error) => tracing::warn!(target: "kafka.coordinator.group", partition = shard.partition,
-                            offset = record.offset, %error, "Skipping a record that cannot be read"),
-                    }
+                return Ok(());
+            }
+            let in_txn_of = batch.header.attributes.transactional().then_some(producer_id);
+            for record in batch.records().map_err(|_| ErrorCode::CorruptMessage)? {
+                let record = record.map_err(|_| ErrorCode::CorruptMessage)?;
+                let Some(key) = record.key else { continue };
+                match records::parse(key, record.value) {
+                    Ok(entry) => self.replay(entry, Offset(record.offset), in_txn_of, groups),
+                    Err(error) => tracing::warn!(target: "kafka.coordinator.group", partition = shard.partition,
+                        offset = record.offset, %error, "Skipping a record that cannot be read"),
                 }
             }
-            if from <= before {
-                break; // A batch that does not end after its start would be read for ever.
-            }
-        }
+            Ok(())
+        })?;
         groups.retain(|_, held| {
             held.machine.protocol_type.is_some() || held.machine.size() > 0 || !held.offsets.is_empty()
         });
         Ok(())
     }
 
-    /// `producer_id` is that of a transaction to which the record belongs.
-    fn replay(&self, entry: Entry, at: Offset, producer_id: Option<i64>, groups: &mut HashMap<String, Held>) {
+    /// `in_txn_of` is the producer of the transaction to which the record belongs.
+    fn replay(&self, entry: Entry, at: Offset, in_txn_of: Option<i64>, groups: &mut HashMap<String, Held>) {
         match entry {
             Entry::Offset { group, partition, committed } => {
                 let held = groups.entry(group).or_insert_with_key(|id| Held::new(id));
-                match (committed, producer_id) {
+                match (committed, in_txn_of) {
                     (Some(committed), None) => held.offsets.apply(partition, at, committed),
                     (Some(committed), Some(id)) => held.offsets.begin(id, partition, Some(at), committed),
                     (None, _) => {

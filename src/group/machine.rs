@@ -393,6 +393,19 @@ impl Group {
         }
     }
 
+    /// As [`check_commit`](Self::check_commit), for offsets of a transaction: clients before v3 name no member, so that
+    /// is accepted from anybody; and a rebalance under way does not matter.
+    pub fn check_txn_commit(&self, claim: Claim<'_>) -> Result<(), ErrorCode> {
+        if self.state == State::Dead {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        let anonymous = claim.member_id.is_empty() && claim.instance_id.is_none();
+        if claim.generation < 0 && (anonymous || self.state == State::Empty) {
+            return Ok(());
+        }
+        self.check_claim(claim)
+    }
+
     /// When [`Self::tick`] has something to do.
     pub fn deadline(&self) -> Option<Millis> {
         let sessions = self.members.values().filter(|m| !m.is_waiting() || m.is_new).map(|m| m.session_deadline);

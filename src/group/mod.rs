@@ -15,4 +15,4 @@ pub mod records;
 mod removal;
 mod txn;
 
-pub use coordinator::{Coordinator, GroupConfig, OffsetsLog};
+pub use coordinator::{Coordinator, GroupConfig};

@@ -8,7 +8,7 @@ use super::machine::{Group, State};
 use super::member::Member;
 use super::offsets::Committed;
 use crate::ids::{LeaderEpoch, Offset, TopicPartition};
-use crate::record::BatchBuilder;
+use crate::record::{Attributes, BatchBuilder};
 use crate::time::Millis;
 use crate::wire::messages::{group_metadata_key, group_metadata_value, offset_commit_key, offset_commit_value};
 use crate::wire::{Message, WireError, frame};
@@ -104,6 +104,15 @@ pub fn group_value(group: &Group) -> Bytes {
 /// One batch of records, stamped with the wall clock.
 pub fn batch(records: &[(Bytes, Option<Bytes>)], wall_ms: Millis) -> Bytes {
     let mut builder = BatchBuilder::new();
+    for (key, value) in records {
+        builder.push(wall_ms, Some(key), value.as_deref(), &[]);
+    }
+    builder.build()
+}
+
+/// The same as part of a producer's transaction; the coordinator counts no sequences.
+pub fn txn_batch(records: &[(Bytes, Option<Bytes>)], wall_ms: Millis, producer_id: i64, epoch: i16) -> Bytes {
+    let mut builder = BatchBuilder::new().producer(producer_id, epoch, 0).attributes(Attributes::TRANSACTIONAL);
     for (key, value) in records {
         builder.push(wall_ms, Some(key), value.as_deref(), &[]);
     }

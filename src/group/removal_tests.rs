@@ -3,12 +3,15 @@
 use parking_lot::Mutex;
 
 use super::*;
+use crate::group::GroupConfig;
 use crate::group::machine::Claim;
 use crate::group::offsets::Committed;
 use crate::group::records::Entry;
-use crate::group::{GroupConfig, OffsetsLog};
 use crate::ids::{LeaderEpoch, Offset};
+use crate::internal_log::InternalLog;
+use crate::log::Guard;
 use crate::record;
+use crate::replica::txn::TxnProducer;
 use crate::time::Clock;
 use crate::wait::{BoxFuture, ManualRuntime};
 
@@ -16,12 +19,23 @@ use crate::wait::{BoxFuture, ManualRuntime};
 #[derive(Default)]
 struct MemoryLog(Mutex<Vec<Bytes>>);
 
-impl OffsetsLog for MemoryLog {
-    fn append(&self, _: i32, batch: Bytes, _: i16, _: i32) -> BoxFuture<'static, Result<Offset, ErrorCode>> {
+impl InternalLog for MemoryLog {
+    fn append_verified(
+        &self,
+        _: i32,
+        batch: Bytes,
+        _: i16,
+        _: i32,
+        _: Option<Guard>,
+    ) -> BoxFuture<'static, Result<Offset, ErrorCode>> {
         let mut batches = self.0.lock();
         batches.push(batch);
         let base = Offset(batches.len() as i64 - 1);
         Box::pin(async move { Ok(base) })
+    }
+
+    fn verify_txn(&self, _: i32, _: TxnProducer) -> BoxFuture<'static, Result<Option<Guard>, ErrorCode>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn read(&self, _: i32, _: Offset, _: usize) -> Result<Option<Bytes>, ErrorCode> {
@@ -93,7 +107,7 @@ fn tombstone(topic: &str) -> Entry {
 }
 
 fn offsets_of(coordinator: &Coordinator) -> Vec<TopicPartition> {
-    coordinator.fetch("g", None).unwrap().into_iter().map(|(partition, _)| partition).collect()
+    coordinator.fetch("g", None, false).unwrap().into_iter().map(|(partition, _)| partition).collect()
 }
 
 #[test]

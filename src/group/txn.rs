@@ -3,7 +3,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::coordinator::{Coordinator, ShardState};
+use bytes::Bytes;
+
+use super::coordinator::{Coordinator, GroupConfig, Held, ShardState, commit_error};
+use super::machine::Claim;
+use super::offsets::Committed;
+use super::records;
+use crate::error::ErrorCode;
+use crate::ids::{Offset, TopicPartition};
+use crate::replica::txn::TxnProducer;
 
 /// Which groups of a shard have offsets of a producer's open transaction; and the ends of transactions that came while
 /// the shard was being loaded.
@@ -44,6 +52,56 @@ impl ShardState {
 }
 
 impl Coordinator {
+    /// TxnOffsetCommit of partitions that were found good; one result for all of them.
+    pub async fn commit_in_txn(
+        &self,
+        group_id: &str,
+        claim: Claim<'_>,
+        producer: TxnProducer,
+        offsets: Vec<(TopicPartition, Committed)>,
+    ) -> Result<(), ErrorCode> {
+        if group_id.is_empty() {
+            return Err(ErrorCode::InvalidGroupId);
+        }
+        let shard = self.shard(group_id)?;
+        let (producer_id, epoch) = (producer.producer_id, producer.epoch);
+        shard.state.lock().groups.entry(group_id.to_owned()).or_insert_with_key(|id| Held::new(id));
+        let guard = self.log.verify_txn(shard.partition, producer).await.map_err(commit_error)?;
+        let lines: Vec<(Bytes, Option<Bytes>)> = offsets
+            .iter()
+            .map(|(partition, committed)| {
+                (records::offset_key(group_id, partition), Some(records::offset_value(committed)))
+            })
+            .collect();
+        let appended = {
+            let mut state = shard.state.lock();
+            // Gone meanwhile, as a group of nobody or with the leadership.
+            let held = state.groups.get_mut(group_id).ok_or(ErrorCode::NotCoordinator)?;
+            held.machine.check_txn_commit(claim)?;
+            if offsets.is_empty() {
+                return Ok(());
+            }
+            for (partition, committed) in &offsets {
+                held.offsets.begin(producer_id, partition.clone(), None, committed.clone());
+            }
+            state.open_txns.note(producer_id, group_id);
+            let batch = records::txn_batch(&lines, self.clock.wall_ms(), producer_id, epoch);
+            let GroupConfig { commit_required_acks, commit_timeout_ms, .. } = self.config;
+            self.log.append_verified(shard.partition, batch, commit_required_acks, commit_timeout_ms, guard)
+        };
+        let appended = appended.await;
+        let mut state = shard.state.lock();
+        if let Some(held) = state.groups.get_mut(group_id) {
+            for (n, (partition, committed)) in offsets.iter().enumerate() {
+                match &appended {
+                    Ok(base) => held.offsets.written(producer_id, partition, Offset(base.0 + n as i64), committed),
+                    Err(_) => held.offsets.not_written(producer_id, partition),
+                }
+            }
+        }
+        appended.map(|_| ()).map_err(commit_error)
+    }
+
     /// A marker of the producer has been written to the partition of `__consumer_offsets`.
     pub fn txn_ended(&self, partition: i32, producer_id: i64, commit: bool) {
         let Some(shard) = self.shards.read().get(&partition).cloned() else { return };
