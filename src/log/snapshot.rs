@@ -11,7 +11,7 @@ use super::{disk, producers::Producers};
 const VERSION: i16 = 1;
 /// Version and CRC; the CRC covers what follows.
 const HEAD_BYTES: usize = 6;
-const ENTRY_BYTES: usize = 46;
+pub const ENTRY_BYTES: usize = 46;
 
 /// One producer in a snapshot; -1 is "none" everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

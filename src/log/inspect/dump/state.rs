@@ -57,19 +57,31 @@ impl Dump<'_> {
     }
 }
 
-/// Why bytes are no snapshot, in Kafka's words.
+/// Why bytes are no snapshot, in Kafka's words; of an incomplete one Java may say it otherwise after the colon.
 fn fault(bytes: &[u8]) -> String {
-    let (Some(version), Some(stored)) = (bytes.first_chunk(), bytes.get(2..).and_then(<[u8]>::first_chunk)) else {
+    let (Some(version), Some(stored), Some(count)) = (
+        bytes.first_chunk(),
+        bytes.get(2..).and_then(<[u8]>::first_chunk),
+        bytes.get(6..).and_then(<[u8]>::first_chunk),
+    ) else {
         return "Snapshot failed schema validation: the file is cut off".to_owned();
     };
     let (version, stored) = (i16::from_be_bytes(*version), u32::from_be_bytes(*stored));
+    let (count, there) = (i32::from_be_bytes(*count), bytes.len() - 10);
     let computed = crc32c::crc32c(&bytes[6..]);
-    if version != 1 {
+    if i64::from(count) > there as i64 {
+        format!(
+            "Snapshot failed schema validation: Error reading field 'producer_entries': Error reading array of size {count}, \
+             only {there} bytes available"
+        )
+    } else if usize::try_from(count).map_or(true, |count| count * snapshot::ENTRY_BYTES > there) {
+        format!("Snapshot failed schema validation: {count} entries are not there")
+    } else if version != 1 {
         format!("Snapshot contained an unknown file version {version}")
     } else if stored != computed {
         format!("Snapshot is corrupt (CRC is no longer valid). Stored crc: {stored}. Computed crc: {computed}")
     } else {
-        "Snapshot failed schema validation: entries and count do not agree".to_owned()
+        "Snapshot failed schema validation: bytes follow the entries".to_owned()
     }
 }
 
