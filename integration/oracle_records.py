@@ -1,7 +1,7 @@
 """Cases of the comparison with real Kafka: writing, reading and looking up records."""
 
 from oracle_topics import UNKNOWN_ID, make, topic
-from oracle_wire import batch, message_set
+from oracle_wire import batch, message_set, wrapped
 
 NOW = 1_700_000_000_000
 
@@ -132,6 +132,60 @@ def fetch(s):
             ask("session ended", session_id=i, session_epoch=7)
             ask("session made of nothing", session_epoch=0)
             ask("session negative", session_id=-3, session_epoch=3)
+
+
+def message_sets(s):
+    """What producers before 0.11 send, sound and not; each answer, and in the end all that was stored, in every form."""
+    ids = make(s, "sets", topic("sets-gzip", 1, 1, (), [("compression.type", "gzip")]),
+               topic("sets-append", 1, 1, (), [("message.timestamp.type", "LogAppendTime")]),
+               topic("sets-compact", 1, 1, (), [("cleanup.policy", "compact")]),
+               topic("sets-small", 1, 1, (), [("max.message.bytes", "100")]),
+               topic("sets-skew", 1, 1, (), [("message.timestamp.before.max.ms", "1000")]),
+               topic("sets-no", 1, 1, (), [("message.downconversion.enable", "false")]),
+               topic("sets-zstd", 1, 1, (), [("compression.type", "zstd")]))
+    for v in s.versions("Produce", last=2):
+        def ask(label, name, records, acks=-1):
+            s.ask("Produce", v, f"{label} {name}", acks=acks, timeout_ms=5000,
+                  topic_data=[{"name": name, "partition_data": [{"index": 0, "records": records}]}])
+        for magic in (0, 1):
+            def one(value=b"v", offset=0, **more):
+                return message_set(value, magic, offset=offset, **more)
+            three = one(b"a", 0) + one(b"b", 1, timestamp=NOW + 5) + one(b"c", 2, key=b"k")
+            relative = lambda *offsets: b"".join(one(b"%d" % n, o) for n, o in enumerate(offsets))
+            gzipped = wrapped(three, magic, offset=2)
+            cases = [
+                ("one", one()), ("three", three), ("null value", one(None, key=b"k")), ("null both", one(None)), ("empty", one(b"", key=b"")),
+                ("cut", three[:-1]), ("cut to nothing", one()[:-1]), ("cut header", three + three[:10]), ("nothing", b""),
+                ("bad crc", one(bad_crc=True)), ("second crc bad", one() + one(bad_crc=True)), ("offsets", one(offset=77)),
+                ("time -1", one(timestamp=-1)), ("time -5", one(timestamp=-5)), ("append time bit", one(attributes=8)),
+                ("mixed magic", one() + message_set(b"o", 1 - magic)), ("then a batch", one() + batch(b"n")),
+                ("batch first", batch(b"n") + one()), ("a batch", batch(b"n", b"m")), ("two batches", batch(b"n") + batch(b"m")),
+                ("size 13", b"\0" * 8 + b"\0\0\0\x0d" + b"\0" * 13), ("size 20", b"\0" * 8 + b"\0\0\0\x14" + b"\0" * 20),
+                ("negative size", b"\0" * 8 + b"\xff" * 4 + b"\0" * 30), ("magic 3", one()[:16] + b"\3" + one()[17:]),
+                ("gzip", gzipped), ("gzip offset 0", wrapped(three, magic)), ("gzip offset 9", wrapped(three, magic, offset=9)),
+                ("gzip offset 1", wrapped(three, magic, offset=1)), ("gzip twice", gzipped + gzipped), ("gzip and plain", gzipped + one()),
+                ("gzip in gzip", wrapped(gzipped, magic)), ("gzip of nothing", wrapped(b"", magic)), ("gzip of zeros", wrapped(bytes(36), magic)),
+                ("gzip of other magic", wrapped(message_set(b"o", 1 - magic), magic)), ("gzip of batch", wrapped(batch(b"n"), magic)),
+                ("gzip bad crc inside", wrapped(one() + one(bad_crc=True, offset=1), magic, offset=1)),
+                ("gzip cut inside", wrapped(three[:-2], magic, offset=1)), ("gzip from 5", wrapped(relative(5, 6, 7), magic, offset=7)),
+                ("gzip gaps", wrapped(relative(0, 2, 5), magic, offset=5)), ("gzip same offsets", wrapped(relative(0, 0, 0), magic)),
+                ("gzip key", wrapped(three, magic, offset=2, key=b"k")), ("gzip append time", wrapped(three, magic, codec=9, offset=2)),
+                ("gzip null", one(None, attributes=1)), ("gzip not", one(b"junk", attributes=1)), ("snappy not", one(b"\xff" * 9, attributes=2)),
+                ("lz4 not", one(b"junk", attributes=3)), ("zstd", one(b"junk", attributes=4)), ("codec 5", one(b"junk", attributes=5)),
+                ("high bits", one(attributes=0xf0 - 256)),
+            ]
+            for label, records in cases:
+                ask(f"magic {magic} {label}", "sets", records)
+            for name in ("sets-gzip", "sets-append", "sets-compact", "sets-small", "sets-skew", "sets-no", "sets-zstd"):
+                for label, records in [("three", three), ("gzip", gzipped), ("key", one(key=b"k")), ("big", one(b"x" * 90)),
+                                       ("gzip big", wrapped(one(b"x" * 90), magic)), ("gzip append time", wrapped(three, magic, codec=9, offset=2))]:
+                    ask(f"magic {magic} {label}", name, records)
+            ask(f"magic {magic} acks 1", "sets", three, acks=1)
+    for name in ids:
+        # Kafka's zstd writes other bytes.
+        for v in (0, 1, 2, 3, 4) if name == "sets-zstd" else (0, 1, 2, 3, 4, 11):
+            for offset in (0, 1, 7, 40):
+                read(s, v, f"{name} from {offset}", [(name, 0, offset, 1 << 20)], ids, max_wait_ms=10)
 
 
 def offsets(s):

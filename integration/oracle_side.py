@@ -1,6 +1,7 @@
 """One of the two brokers under comparison: asks it, and writes down what it answers in a form free of chance."""
 
 import base64
+import gzip
 import re
 import uuid
 
@@ -133,16 +134,35 @@ class Side:
 
     @staticmethod
     def records(raw):
-        """Record batches in hexadecimal; the time of the append and the checksum over it are left out."""
-        out, at = [], 0
+        """Record batches and messages in hexadecimal; the time of the append and the checksum over it are left out. What is
+        compressed with gzip depends on the library: its contents are compared, and not what follows from its size."""
+        out, at, compressed = [], 0, False
         while at + 17 <= len(raw):
             size = 12 + int.from_bytes(raw[at + 8:at + 12], "big")
             part = bytearray(raw[at:at + size])
             if part[16] == 2 and len(part) > 43 and part[22] & 8:
                 part[17:21], part[35:43] = bytes(4), bytes(8)
+            old = part[16] < 2 and len(part) == size
+            if old and part[16] == 1 and part[17] & 8:
+                part[12:16], part[18:26] = bytes(4), bytes(8)
+            if len(part) == size and part[22 if part[16] == 2 else 17] & 7 == 1:
+                compressed = True
+                crc = slice(12, 16) if old else slice(17, 21)
+                part[8:12], part[crc] = bytes(4), bytes(4)
+                begin = {0: 26, 1: 34, 2: 61}[part[16]]
+                if old:
+                    part[begin - 4:begin] = bytes(4)
+                inside = gzip.decompress(part[begin:])
+                part[begin:] = b"" if old else inside
+                if old:
+                    out.append({"wrapper": part.hex(), "inside": Side.records(inside)})
+                    at += size
+                    continue
             out.append(part.hex())
             at += size
-        return out + ([raw[at:].hex()] if at < len(raw) else [])
+        if compressed and out and at > len(raw):
+            out.pop()
+        return out + ([raw[at:].hex()] if at < len(raw) and not compressed else [])
 
 
 def differences(kafka, ours, path=""):

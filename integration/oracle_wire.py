@@ -290,12 +290,19 @@ def batch(*records, base=0, timestamp=1_700_000_000_000, producer=(-1, -1, -1), 
     return struct.pack(">qiibI", base, len(tail) + 9, epoch, magic, crc) + tail
 
 
-def message_set(value, magic=1, timestamp=1_700_000_000_000, bad_crc=False):
+def message_set(value, magic=1, timestamp=1_700_000_000_000, bad_crc=False, offset=0, attributes=0, key=None):
     """One message of the formats before record batches (magic 0 and 1)."""
     import zlib
-    inner = struct.pack(">bb", magic, 0) + (struct.pack(">q", timestamp) if magic else b"")
-    inner += struct.pack(">i", -1) + struct.pack(">i", len(value)) + value
+    inner = struct.pack(">bb", magic, attributes) + (struct.pack(">q", timestamp) if magic else b"")
+    for part in (key, value):
+        inner += struct.pack(">i", -1) if part is None else struct.pack(">i", len(part)) + part
     message = struct.pack(">I", zlib.crc32(inner) ^ (1 if bad_crc else 0)) + inner
-    return struct.pack(">qi", 0, len(message)) + message
+    return struct.pack(">qi", offset, len(message)) + message
+
+
+def wrapped(messages, magic=1, codec=1, **more):
+    """A wrapper around messages; gzip is real, other codecs only claimed."""
+    import gzip
+    return message_set(gzip.compress(messages, mtime=0), magic, attributes=codec, **more)
 
 

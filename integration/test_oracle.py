@@ -36,7 +36,7 @@ ALLOWED = [
 ]
 
 AREAS = [oracle_topics.metadata, oracle_topics.create_topics, oracle_topics.delete_topics, oracle_topics.create_partitions,
-         oracle_topics.describe_configs, oracle_configs.alter_configs, oracle_configs.incremental_alter_configs, oracle_topics.cluster, oracle_records.produce, oracle_records.fetch,
+         oracle_topics.describe_configs, oracle_configs.alter_configs, oracle_configs.incremental_alter_configs, oracle_topics.cluster, oracle_records.produce, oracle_records.message_sets, oracle_records.fetch,
          oracle_records.offsets, oracle_groups.find_coordinator, oracle_groups.groups, oracle_transactions.transactions]
 
 

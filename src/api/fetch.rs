@@ -111,6 +111,11 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, request: Request) -
                 let read = reads.next().unwrap_or(Err(ErrorCode::UnknownServerError));
                 match read.and_then(|read| found(key.partition, read, magic, asked.fetch_offset)) {
                     Ok(data) => data,
+                    // As real Kafka answers what the client could not read.
+                    Err(error @ (ErrorCode::UnsupportedVersion | ErrorCode::UnsupportedCompressionType)) => {
+                        let refused = failed(key.partition, error);
+                        PartitionData { aborted_transactions: Some(Vec::new()), records: Records::Null, ..refused }
+                    }
                     Err(error) => failed(key.partition, wire_error(error, version)),
                 }
             }
