@@ -438,7 +438,8 @@ pub(super) fn rebuild_producers(
         let Some(found) = segment.find(&file, from, None, segment.size())? else { continue };
         let mut scan = Scan::new(&file, found.position, segment.size(), WHOLE_CHUNK_BYTES);
         while let Some(found) = scan.next_header()? {
-            if found.header.base_offset >= from && found.header.has_producer_id() {
+            // A log may begin in the middle of a batch.
+            if found.header.last_offset() >= from && found.header.has_producer_id() {
                 producers.apply(&found.header, marker_of(&file, &found)?.as_ref());
             }
         }
