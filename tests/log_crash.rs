@@ -423,7 +423,10 @@ fn check_replay(path: &Path, log: &LogHandle, topic: usize, what: &str) {
     let again = replayed.view();
     assert_eq!((again.start_offset(), again.end_offset()), (view.start_offset(), view.end_offset()), "{what}");
     assert_eq!(read_all(&again), read_all(&view), "{what}");
-    assert_eq!(replayed.epochs().entries(), log.lock().epochs().entries(), "{what}");
+    // An empty log may forget its last epoch when it is loaded, as Kafka does.
+    if start < view.end_offset().0 {
+        assert_eq!(replayed.epochs().entries(), log.lock().epochs().entries(), "{what}");
+    }
     let all = read_all(&view);
     // Of a transaction that began below the log start a replay knows only the rest, if there is any.
     let first_data = |txn: &AbortedTxn| {
@@ -451,11 +454,13 @@ fn check_replay(path: &Path, log: &LogHandle, topic: usize, what: &str) {
     let known = log.lock().producers().to_snapshot();
     let replayed = replayed.producers().to_snapshot();
     for mut expected in replayed.into_iter().filter(|entry| entry.last_offset >= start) {
-        let mut entry = *known.iter().find(|entry| entry.producer_id == expected.producer_id).expect(what);
+        let entry = *known.iter().find(|entry| entry.producer_id == expected.producer_id).expect(what);
+        // What lies below the log start, or was compacted away, is known from snapshots alone.
+        let below = |offset: i64| (0..start).contains(&offset);
+        if below(entry.txn_first_offset) || (below(expected.txn_first_offset) && entry.txn_first_offset >= start) {
+            expected.txn_first_offset = entry.txn_first_offset;
+        }
         if start > 0 || topic == COMPACT {
-            // What lies below the log start, or was compacted away, is known from snapshots alone.
-            entry.txn_first_offset = entry.txn_first_offset.max(start);
-            expected.txn_first_offset = expected.txn_first_offset.max(start);
             expected.coordinator_epoch = entry.coordinator_epoch;
         }
         assert_eq!(entry, expected, "{what}");
