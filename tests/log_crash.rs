@@ -456,6 +456,10 @@ fn check_replay(path: &Path, log: &LogHandle, topic: usize, what: &str) {
     for mut expected in replayed.into_iter().filter(|entry| entry.last_offset >= start) {
         let entry = *known.iter().find(|entry| entry.producer_id == expected.producer_id).expect(what);
         // What lies below the log start, or was compacted away, is known from snapshots alone.
+        // A batch that was compacted away because of a newer one, which the damage then cut off.
+        if topic == COMPACT && entry.last_offset > expected.last_offset {
+            continue;
+        }
         let below = |offset: i64| (0..start).contains(&offset);
         if below(entry.txn_first_offset) || (below(expected.txn_first_offset) && entry.txn_first_offset >= start) {
             expected.txn_first_offset = entry.txn_first_offset;
