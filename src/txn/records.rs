@@ -37,7 +37,7 @@ pub fn key(transactional_id: &str) -> Bytes {
     versioned(KEY_VERSION, &transaction_log_key::Data { transactional_id: transactional_id.into() })
 }
 
-/// Value of an id as it stands. Empty ids have null for partitions, others a list.
+/// Value of an id as it stands. Empty ids have null for partitions, others a list, by topic (Kafka has no order there).
 pub fn value(image: &Image) -> Bytes {
     let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for tp in &image.partitions {
