@@ -78,7 +78,8 @@ impl LogHandle {
         let mut state = gate.state.lock();
         let free = !state.running && state.pauses == 0 && !self.is_uncleanable();
         state.running |= free;
-        free.then_some(Cleaning(gate))
+        // Made only if it is given out: its end would be that of the cleaning that runs.
+        free.then(|| Cleaning(gate))
     }
 
     /// Has a cleaning failed for a reason that will not go away?
