@@ -8,6 +8,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+import partitions  # noqa: E402
 import produce  # noqa: E402
 import start  # noqa: E402
 
@@ -16,10 +17,11 @@ KINDS = ["kafka", "barnabas"]
 
 def parse():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=["produce", "ready", "memory", "all"])
+    parser.add_argument("what", nargs="?", default="all", choices=["produce", "ready", "memory", "partitions", "all"])
     parser.add_argument("--kinds", default=",".join(KINDS), help="which brokers, in which order (default: %(default)s)")
     parser.add_argument("--records", type=int, default=300_000, help="records of the produce run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="starts of the ready run (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=1000, help="partitions of the partitions run (default: %(default)s)")
     options = parser.parse_args()
     options.kinds = options.kinds.split(",")
     if not set(options.kinds) <= set(KINDS):
@@ -32,6 +34,7 @@ def main():
     parts = {
         "ready": lambda kind: start.ready(kind, options.rounds),
         "memory": start.memory,
+        "partitions": lambda kind: partitions.run(kind, options.count),
         "produce": lambda kind: produce.run(kind, options.records),
     }
     wanted = parts if options.what == "all" else {options.what: parts[options.what]}

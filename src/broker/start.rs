@@ -20,7 +20,7 @@ use crate::cluster::metadata::MetadataCache;
 use crate::cluster::registration::{self, Registrar, RegistrationError};
 use crate::cluster::topics;
 use crate::cluster::watch::ConfigWatch;
-use crate::config::{ConfigErrors, LogConfig, Release, Settings, keys};
+use crate::config::{ConfigErrors, LogConfig, Release, Settings, alter, keys};
 use crate::controller::{self, channel, driver};
 use crate::group::{self, GroupConfig};
 use crate::ids::{BrokerEpoch, BrokerId, CONSUMER_OFFSETS, TRANSACTION_STATE, TopicName};
@@ -101,6 +101,9 @@ pub async fn start(settings: Settings, metrics: Metrics) -> Result<Started, Star
     let logs =
         load_logs(&settings, id, &cluster_id, overrides.log_configs(&settings), on_dir_failure, &metrics).await?;
     logs.start_mover(mover_options(&settings));
+    if let Some(mover) = logs.mover() {
+        mover.set_rate(alter::move_bytes_per_s(settings.dynamic()));
+    }
     let offsets_partitions = match topics::assignment(&zk, CONSUMER_OFFSETS).await? {
         Some(topic) => topic.partitions.len() as i32,
         None => settings.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),

@@ -1,14 +1,16 @@
 //! A log dir: its health, and the files that wait in it to be deleted.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::disk;
 use super::error::StorageError;
+use super::open_files::OPEN_FILES;
 use crate::ids::TopicPartition;
 
 /// What a log dir tells the broker; called from whatever thread notices.
@@ -24,6 +26,10 @@ pub struct LogDir {
     pub(super) on_roll: Arc<OnRoll>,
     trash: Mutex<Vec<Trash>>,
     logs: AtomicIsize,
+    /// Open since the start, so that it hears of every failed write to the file system.
+    handle: Option<File>,
+    /// [`OpenFiles::closed_unflushed`](super::open_files::OpenFiles::closed_unflushed) when the file system was last asked.
+    asked_at: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -41,6 +47,7 @@ impl std::fmt::Debug for LogDir {
 
 impl LogDir {
     pub fn new(path: PathBuf, on_failure: Arc<OnFailure>, on_roll: Arc<OnRoll>) -> Arc<Self> {
+        let handle = disk::open_to_read(&path).ok();
         Arc::new(Self {
             path,
             offline: AtomicBool::new(false),
@@ -48,6 +55,8 @@ impl LogDir {
             on_roll,
             trash: Mutex::default(),
             logs: AtomicIsize::new(0),
+            handle,
+            asked_at: AtomicU64::new(0),
         })
     }
 
@@ -71,6 +80,19 @@ impl LogDir {
             tracing::error!(dir = %self.path.display(), %error, "log dir failed, taking it offline");
             (self.on_failure)(&self.path, error);
         }
+    }
+
+    /// Part of a flush: if files were closed between a write and their flush, a failed write-back may be known to nobody
+    /// but the file system, which is asked then.
+    pub(super) fn hear_of_lost_writes(&self) -> io::Result<()> {
+        let closed = OPEN_FILES.closed_unflushed();
+        if let Some(handle) = &self.handle
+            && closed > self.asked_at.load(Ordering::Acquire)
+        {
+            disk::sync_file_system(handle)?;
+            self.asked_at.fetch_max(closed, Ordering::AcqRel);
+        }
+        Ok(())
     }
 
     /// Turns a disk error into the dir's failure.

@@ -6,15 +6,33 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::open_files::OPEN_FILES;
+
+/// Running out of descriptors is no fault of the disk: files that are only kept open make room.
+fn opened(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    OPEN_FILES.with_room(|| options.open(path))
+}
+
+/// Opens a file or directory for reading.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    opened(OpenOptions::new().read(true), path)
+}
+
+/// Brings everything of a file system to the disk, and tells of every write to it that failed since `file` was opened.
+/// (The latter from Linux 5.8 on.)
+pub fn sync_file_system(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
+}
+
 /// Opens a file for reading and writing; it must exist.
 pub fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
+    opened(OpenOptions::new().read(true).write(true), path)
 }
 
 /// Creates a file, or empties the one that is there.
 pub fn create(path: &Path) -> io::Result<File> {
     crash::point()?;
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+    opened(OpenOptions::new().read(true).write(true).create(true).truncate(true), path)
 }
 
 /// Writes all slices one after the other at `position`; one system call unless the kernel takes less.
@@ -60,13 +78,13 @@ pub fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usiz
 /// Adds bytes at the end of a file, which is created if it is not there.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     crash::point()?;
-    OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
+    opened(OpenOptions::new().create(true).append(true), path)?.write_all(bytes)
 }
 
 /// Cuts a file; a file that is not there stays so.
 pub fn truncate(path: &Path, len: u64) -> io::Result<()> {
     crash::point()?;
-    match OpenOptions::new().write(true).open(path) {
+    match opened(OpenOptions::new().write(true), path) {
         Ok(file) => file.set_len(len),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -76,13 +94,13 @@ pub fn truncate(path: &Path, len: u64) -> io::Result<()> {
 /// Sets when a file was last modified.
 pub fn set_modified(path: &Path, time: SystemTime) -> io::Result<()> {
     crash::point()?;
-    OpenOptions::new().write(true).open(path)?.set_modified(time)
+    opened(OpenOptions::new().write(true), path)?.set_modified(time)
 }
 
 /// Brings a file's bytes to the disk; a file that is not there is fine.
 pub fn sync(path: &Path) -> io::Result<()> {
     crash::point()?;
-    match File::open(path) {
+    match open_to_read(path) {
         Ok(file) => file.sync_all(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -92,7 +110,7 @@ pub fn sync(path: &Path) -> io::Result<()> {
 /// Brings a directory's entries to the disk.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     crash::point()?;
-    File::open(path)?.sync_all()
+    open_to_read(path)?.sync_all()
 }
 
 /// Replaces a file so that a crash leaves the old or the new one: temporary file, sync, rename, sync of the directory.

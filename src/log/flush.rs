@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::dir::LogDir;
 use super::error::StorageError;
 use super::log::Log;
 use super::segment::Segment;
@@ -27,6 +28,7 @@ impl Log {
         let dir = self.dir.path();
         let snapshots = segments.iter().map(|segment| snapshot::path(&dir, segment.base_offset)).collect();
         Some(FlushPlan {
+            log_dir: self.log_dir.clone(),
             segments,
             closed,
             snapshots,
@@ -88,6 +90,7 @@ impl Log {
 /// What a flush will sync; see [`Log::plan_flush`].
 #[derive(Debug)]
 pub struct FlushPlan {
+    log_dir: Arc<LogDir>,
     segments: Vec<Arc<Segment>>,
     /// Those that take no more appends.
     closed: Vec<Arc<Segment>>,
@@ -106,6 +109,7 @@ impl FlushPlan {
         for path in &self.snapshots {
             disk::sync(path)?;
         }
+        self.log_dir.hear_of_lost_writes()?;
         match self.dir.as_deref().map_or(Ok(()), disk::sync_dir) {
             // Deleted or moved meanwhile: nothing there needs to survive.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -71,7 +71,7 @@ impl<const N: usize> IndexFile<N> {
     }
 
     fn file(&self) -> io::Result<File> {
-        File::open(self.path())
+        disk::open_to_read(&self.path())
     }
 
     fn get(&self, index: usize) -> io::Result<[u8; N]> {

@@ -131,6 +131,7 @@ pub(super) fn open_watched(options: OpenOptions, progress: &ThreadProgress) -> i
         recovery_point: if clean && !recovered { end } else { recovery_point.min(end) },
         last_flush_ms: clock.now_ms(),
         truncations: 0,
+        being_copied: false,
         lowest_cut: None,
         epochs,
         producers,

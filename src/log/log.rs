@@ -102,6 +102,8 @@ pub struct Log {
     pub(super) last_flush_ms: i64,
     /// Counts truncations: a flush that began before one must not move the recovery point.
     pub(super) truncations: u64,
+    /// A copy in another dir follows it: nothing that the copy may still need goes, so it is not compacted.
+    pub(super) being_copied: bool,
     /// The lowest offset that the log was cut to since a copy of it was cut; see `moves`.
     pub(super) lowest_cut: Option<i64>,
     pub(super) epochs: Arc<Epochs>,

@@ -62,6 +62,7 @@ impl Manager {
         let on_roll = Arc::new(move |tp: &TopicPartition| _ = rolled.send(tp.clone()));
         let dirs = open_dirs(&options, on_roll)?;
         let Loaded { logs, futures } = load_all(&dirs, &options, progress)?;
+        futures.keys().filter_map(|tp| logs.get(tp)).for_each(|log| log.lock().being_copied = true);
         let manager = Arc::new(Self {
             dirs,
             logs: RwLock::new(logs),
@@ -252,7 +253,8 @@ impl Manager {
 
     /// Forgets the logs of a dir that failed, and lets go of its lock. Returns the partitions that were there.
     pub fn drop_failed_dir(&self, path: &Path) -> Vec<TopicPartition> {
-        self.futures.write().retain(|_, log| log.log_dir().path != path);
+        let copies: Vec<_> = self.futures.write().extract_if(|_, log| log.log_dir().path == path).collect();
+        copies.iter().for_each(|(tp, _)| self.copy_ended(tp));
         let mut lost = Vec::new();
         self.logs.write().retain(|tp, log| {
             let keep = log.log_dir().path != path;

@@ -27,6 +27,7 @@ mod meta;
 mod mover;
 mod moves;
 mod names;
+pub mod open_files;
 pub mod producers;
 mod progress;
 mod replace;

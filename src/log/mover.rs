@@ -88,7 +88,9 @@ impl Mover {
 
     /// Sets the bytes a second that all copies together may read.
     pub fn set_rate(&self, bytes_per_s: i64) {
-        self.rate.store(bytes_per_s.max(0), Ordering::Relaxed);
+        if self.rate.swap(bytes_per_s.max(0), Ordering::Relaxed) == bytes_per_s.max(0) {
+            return;
+        }
         self.work.lock().next_ms = 0;
         self.changed.notify_all();
     }

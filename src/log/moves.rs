@@ -118,6 +118,13 @@ impl Manager {
         }
     }
 
+    /// There is no copy of the log any more.
+    pub(super) fn copy_ended(&self, tp: &TopicPartition) {
+        if let Some(log) = self.get(tp) {
+            log.lock().being_copied = false;
+        }
+    }
+
     /// Notes where a partition shall be created that is not here yet.
     pub fn prefer_dir(&self, tp: &TopicPartition, to: &str) {
         let is_there = |log: Option<Arc<LogHandle>>| log.is_some_and(|log| log.log_dir().path == Path::new(to));
@@ -132,7 +139,9 @@ impl Manager {
         if self.future(tp).is_none_or(|future| future.log_dir().path == Path::new(to)) {
             return Ok(());
         }
-        if let Some(future) = self.futures.write().remove(tp) {
+        let future = self.futures.write().remove(tp);
+        if let Some(future) = future {
+            self.copy_ended(tp);
             tracing::info!(%tp, dir = %future.log_dir().path.display(), "gave up moving the log");
             discard(&mut future.lock(), Clock.wall_ms())?;
         }
@@ -159,6 +168,7 @@ impl Manager {
             future.lock().assign_topic_id(topic_id)?;
         }
         self.preferred_dirs.lock().remove(tp);
+        current.lock().being_copied = true;
         self.futures.write().insert(tp.clone(), future);
         // A cleaning that runs ends now, and none begins while there is a copy.
         drop(current.pause_cleaning());

@@ -13,8 +13,8 @@ use super::segment::Segment;
 
 impl Log {
     /// Replaces segments, which must follow each other, by a complete `.cleaned` one that begins where they do. Returns
-    /// false, and does nothing, if one of them is no longer a closed segment of the log, or the log was truncated since
-    /// `truncations` was read. Readers of an older view go on until the old files are removed.
+    /// false, and does nothing, if one of them is no longer a closed segment of the log, the log was truncated since
+    /// `truncations` was read, or it is being copied to another log dir. Readers of an older view go on until the old files are removed.
     pub(super) fn replace_segments(
         &mut self,
         new: &Arc<Segment>,
@@ -26,7 +26,7 @@ impl Log {
         let first = closed.partition_point(|segment| segment.base_offset < new.base_offset);
         let there = closed.get(first..first + old.len()).unwrap_or_default();
         let same = there.len() == old.len() && there.iter().zip(old).all(|(a, b)| Arc::ptr_eq(a, b));
-        if !same || old.is_empty() || truncations != self.truncations {
+        if !same || old.is_empty() || truncations != self.truncations || self.being_copied {
             return Ok(false);
         }
         let replaced = self.try_replace(new, first, old.len());

@@ -1,7 +1,8 @@
 //! A segment: a `.log` file and its indexes.
 //!
-//! Readers share it without the log's lock. The active segment holds its file open; a closed one opens it when
-//! somebody reads and closes it after the last reader, so ten thousand partitions do not need as many descriptors.
+//! Readers share it without the log's lock. The active segment's file stays open if there is room for it ([`OPEN_FILES`]); a
+//! closed one opens it when somebody reads and closes it after the last reader, so fifty thousand partitions do not need
+//! as many descriptors.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -14,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::index::{OffsetIndex, TimeIndex, TimestampOffset};
 use super::names::{INDEX, LOG, SEGMENT_FILES, SNAPSHOT, Suffix, TIME_INDEX, TXN_INDEX, suffixed_segment_file};
+use super::open_files::{Kept, OPEN_FILES};
 use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, ScanError, read_batch};
 use super::txn_index::{self, AbortedTxn};
 use super::{disk, scan};
@@ -52,10 +54,10 @@ impl PartitionDir {
     }
 }
 
-/// The `.log` file, held while the segment is active.
+/// The `.log` file: while the segment is active, among those that stay open if there is room.
 #[derive(Debug)]
 enum LogFile {
-    Held(Arc<File>),
+    Active(Kept),
     OnDemand(Weak<File>),
 }
 
@@ -96,7 +98,7 @@ impl Segment {
         Ok(Self {
             base_offset,
             dir: dir.clone(),
-            file: Mutex::new(LogFile::Held(Arc::new(file))),
+            file: Mutex::new(LogFile::Active(OPEN_FILES.keep(&Arc::new(file)))),
             size: AtomicU64::new(0),
             offset_index: RwLock::new(OffsetIndex::create(dir.clone(), base_offset, suffix)?),
             time_index: RwLock::new(TimeIndex::create(dir.clone(), base_offset, suffix)?),
@@ -149,23 +151,28 @@ impl Segment {
     /// The open `.log` file; opened if nobody has it open.
     pub fn file(&self) -> io::Result<Arc<File>> {
         let mut file = self.file.lock();
-        match &*file {
-            LogFile::Held(file) => Ok(file.clone()),
-            LogFile::OnDemand(weak) => match weak.upgrade() {
-                Some(file) => Ok(file),
-                None => {
-                    let opened = Arc::new(self.with_path(LOG, disk::open)?);
-                    *file = LogFile::OnDemand(Arc::downgrade(&opened));
-                    Ok(opened)
-                }
-            },
+        let open = match &*file {
+            LogFile::Active(kept) => kept.get(),
+            LogFile::OnDemand(weak) => weak.upgrade(),
+        };
+        if let Some(open) = open {
+            return Ok(open);
         }
+        let opened = Arc::new(self.with_path(LOG, disk::open)?);
+        *file = match &*file {
+            LogFile::Active(_) => LogFile::Active(OPEN_FILES.keep(&opened)),
+            LogFile::OnDemand(_) => LogFile::OnDemand(Arc::downgrade(&opened)),
+        };
+        Ok(opened)
     }
 
-    /// Holds the file open from now on: the segment takes appends.
+    /// The segment takes appends from now on: its file stays open if there is room.
     pub fn activate(&self) -> io::Result<()> {
-        let file = self.file()?;
-        *self.file.lock() = LogFile::Held(file);
+        let open = self.file()?;
+        let mut file = self.file.lock();
+        if let LogFile::OnDemand(_) = &*file {
+            *file = LogFile::Active(OPEN_FILES.keep(&open));
+        }
         Ok(())
     }
 
@@ -191,7 +198,9 @@ impl Segment {
         index: bool,
     ) -> io::Result<()> {
         let position = self.size();
-        disk::write_all_at(&*self.file()?, slices, position)?;
+        let file = self.file()?;
+        self.set_written(true);
+        disk::write_all_at(&file, slices, position)?;
         let so_far = {
             let mut so_far = self.largest.lock();
             let known = so_far.get_or_insert(TimestampOffset { timestamp: -1, offset: self.base_offset });
@@ -414,8 +423,28 @@ impl Segment {
     /// Lets the file be closed when the last reader is done. Only after a flush: a failed write must be heard of.
     pub fn release(&self) {
         let mut file = self.file.lock();
-        if let LogFile::Held(held) = &*file {
-            *file = LogFile::OnDemand(Arc::downgrade(held));
+        if let LogFile::Active(kept) = &*file {
+            let weak = kept.get().as_ref().map_or_else(Weak::new, Arc::downgrade);
+            OPEN_FILES.forget(kept);
+            *file = LogFile::OnDemand(weak);
+        }
+    }
+
+    fn set_written(&self, written: bool) {
+        if let LogFile::Active(kept) = &*self.file.lock() {
+            kept.set_written(written);
+        }
+    }
+
+    /// The file for a flush: if it was closed it is opened for that only, lest others are closed for it.
+    fn file_to_flush(&self) -> io::Result<Arc<File>> {
+        let open = match &*self.file.lock() {
+            LogFile::Active(kept) => kept.get(),
+            LogFile::OnDemand(weak) => weak.upgrade(),
+        };
+        match open {
+            Some(open) => Ok(open),
+            None => Ok(Arc::new(self.with_path(LOG, disk::open)?)),
         }
     }
 
@@ -428,7 +457,9 @@ impl Segment {
     fn try_flush(&self) -> io::Result<()> {
         self.offset_index.write().write_out()?;
         self.time_index.write().write_out()?;
-        self.file()?.sync_all()?;
+        // First: what is appended from here on may miss the sync.
+        self.set_written(false);
+        self.file_to_flush()?.sync_all()?;
         for extension in [INDEX, TIME_INDEX, TXN_INDEX] {
             self.with_path(extension, disk::sync)?;
         }
@@ -493,6 +524,14 @@ impl Segment {
     pub fn modified_ms(&self) -> io::Result<i64> {
         let since_1970 = self.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Ok(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let LogFile::Active(kept) = self.file.get_mut() {
+            OPEN_FILES.forget(kept);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::client;
 use super::listener::{ListenerOptions, Server, ServerOptions};
 use super::quota::ConnectionLimits;
 use crate::config::{Key, Settings, keys};
+use crate::log::open_files;
 
 impl ServerOptions {
     /// What `server.properties` asks for. Looks up the names in `max.connections.per.ip.overrides`.
@@ -37,7 +38,8 @@ impl ConnectionLimits {
     /// The broker's limits. Looks up the names in `max.connections.per.ip.overrides`.
     pub fn from_settings(settings: &Settings) -> Self {
         Self {
-            max_connections: count(settings.get(keys::MAX_CONNECTIONS)),
+            // More than there are descriptors for would take those of the logs.
+            max_connections: count(settings.get(keys::MAX_CONNECTIONS)).min(open_files::connections()),
             max_connections_per_ip: count(settings.get(keys::MAX_CONNECTIONS_PER_IP)),
             per_ip_overrides: per_ip_overrides(&settings.get(keys::MAX_CONNECTIONS_PER_IP_OVERRIDES)),
             inter_broker_listener: settings.inter_broker_listener().name.as_str().into(),
