@@ -29,7 +29,6 @@ ALLOWED = [
     ("^ApiVersions", r"api_keys\.[89]\.min_version$", "the oldest versions of OffsetCommit and OffsetFetch"),
     ("^Produce v.* no key ", r"message$", "our text does not name the partition"),
     ("^Produce v.* (magic 3|garbage) ", r"error_message$", "no text for what cannot be parsed at all"),
-    ("^Produce v.* codec 7 ", r"log_start_offset$", "Kafka reports an unknown codec before it looks at the log"),
     ("^AlterConfigs v.* log.cleaner.threads=0$", r"error_message$", "Kafka says `/ by zero`"),
     ("^IncrementalAlterConfigs v.* logger of another$", r"error_message$", "Kafka names its own id twice"),
     ("^DescribeConfigs v4 documentation", r"documentation$", "the texts are our own"),

@@ -11,15 +11,38 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import partitions  # noqa: E402
 import produce  # noqa: E402
 import start  # noqa: E402
+import storage  # noqa: E402
 
 KINDS = ["kafka", "barnabas"]
 
 
+def each(run):
+    """A part that measures one kind of broker after the other, each from nothing."""
+    return lambda options: {kind: run(kind, options) for kind in options.kinds}
+
+
+PARTS = {
+    "ready": each(lambda kind, options: start.ready(kind, options.rounds)),
+    "memory": each(lambda kind, options: start.memory(kind)),
+    "partitions": each(lambda kind, options: partitions.run(kind, options.count)),
+    "produce": each(lambda kind, options: produce.run(kind, options.records)),
+    "throughput": each(lambda kind, options: storage.throughput(kind, options.mib)),
+    "latency": each(lambda kind, options: storage.latency(kind, options.rate, 30)),
+    "recovery": lambda options: storage.recovery(options.kinds, options.gib),
+    "clean-start": lambda options: storage.clean_start(options.kinds, options.gib),
+    "compaction": lambda options: storage.compaction(options.kinds, options.mib),
+    "fetch": lambda options: storage.plain_fetch(options.kinds, options.gib),
+}
+
+
 def parse():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=["produce", "ready", "memory", "partitions", "all"])
+    parser.add_argument("what", nargs="?", default="all", choices=[*PARTS, "all"])
     parser.add_argument("--kinds", default=",".join(KINDS), help="which brokers, in which order (default: %(default)s)")
     parser.add_argument("--records", type=int, default=300_000, help="records of the produce run (default: %(default)s)")
+    parser.add_argument("--mib", type=int, default=256, help="data of each throughput and compaction run (default: %(default)s)")
+    parser.add_argument("--gib", type=float, default=1, help="data of the recovery, clean-start and fetch runs (default: %(default)s)")
+    parser.add_argument("--rate", type=int, default=5000, help="records/s of the latency run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="starts of the ready run (default: %(default)s)")
     parser.add_argument("--count", type=int, default=1000, help="partitions of the partitions run (default: %(default)s)")
     options = parser.parse_args()
@@ -31,21 +54,13 @@ def parse():
 
 def main():
     options = parse()
-    parts = {
-        "ready": lambda kind: start.ready(kind, options.rounds),
-        "memory": start.memory,
-        "partitions": lambda kind: partitions.run(kind, options.count),
-        "produce": lambda kind: produce.run(kind, options.records),
-    }
-    wanted = parts if options.what == "all" else {options.what: parts[options.what]}
+    wanted = PARTS if options.what == "all" else {options.what: PARTS[options.what]}
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before the first run, Linux {platform.release()}")
     results = {kind: {} for kind in options.kinds}
     try:
         for name, part in wanted.items():
-            measured = {}
-            for kind in options.kinds:
-                print(f"measuring {name}: {kind}", file=sys.stderr, flush=True)
-                measured[kind] = part(kind)
+            print(f"measuring {name}", file=sys.stderr, flush=True)
+            measured = part(options)
             for kind in options.kinds:
                 results[kind] |= measured[kind]
     finally:

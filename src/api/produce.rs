@@ -40,6 +40,9 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, mut request: Reques
             |_: &str, data: PartitionProduceData| failed(data.index, ErrorCode::TransactionalIdAuthorizationFailed);
         return answer(acks, each(request.topic_data, refuse));
     }
+    if (3..7).contains(&ctx.api_version) && asks_unknown_codec(replicas, &request) {
+        return answer(acks, each(request.topic_data, |_, data| failed(data.index, ErrorCode::UnknownServerError)));
+    }
     let mut guards = match verify(replicas, ctx, &request).await {
         Ok(guards) => guards,
         Err(error) => return answer(acks, each(request.topic_data, |_, data| failed(data.index, error))),
@@ -73,6 +76,19 @@ pub async fn serve(replicas: &Manager, ctx: &RequestContext, mut request: Reques
         add_leaders(replicas, ctx, &mut response);
     }
     answer(acks, response)
+}
+
+/// Does a partition that exists bring a codec that nobody knows? Kafka trips over it while it looks for zstd, which these
+/// versions may not send, and fails the whole request; later versions fail the partition.
+fn asks_unknown_codec(replicas: &Manager, request: &Request) -> bool {
+    let image = replicas.env().metadata.image();
+    request.topic_data.iter().any(|topic| {
+        topic.partition_data.iter().any(|data| {
+            matches!(&data.records, Records::Bytes(bytes)
+                if BatchHeader::read(bytes).is_ok_and(|h| h.magic == 2 && h.attributes.codec().is_none()))
+                && image.partition(&topic.name, data.index).is_some()
+        })
+    })
 }
 
 /// Of a partition that stands there several times, the last data count, as in Kafka.

@@ -238,8 +238,12 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The first batch of `bytes`. `None` if it is not there as a whole.
+    /// The first batch of `bytes`. `None` if it is not there as a whole. A length that cannot be is an error as soon as
+    /// it is there, even if the format is not (`ByteBufferLogInputStream`; files are read more leniently).
     pub fn read(bytes: &Bytes) -> Result<Option<Self>, BatchError> {
+        if bytes.len() >= OVERHEAD && i32_at(bytes, 8) < MIN_LENGTH {
+            return Err(BatchError::TooSmall { size: i64::from(i32_at(bytes, 8)) + OVERHEAD as i64 });
+        }
         let Some((size, _)) = frame(bytes)? else { return Ok(None) };
         if bytes.len() < size {
             return Ok(None);

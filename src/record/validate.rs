@@ -359,6 +359,9 @@ fn rebuild(batch: &Batch, target: Compression, log_append_time: Option<i64>) -> 
     if let Some(now) = log_append_time {
         builder = builder.log_append_time(now);
     }
+    if header.has_producer_id() && header.producer_epoch < 0 {
+        return Err(ValidateError::Unwritable("a producer id without an epoch"));
+    }
     for record in batch.records()? {
         let record = record?;
         convert::check_writable(&record)?;
