@@ -127,7 +127,9 @@ impl Child {
                 None => (0, 0, false),
             };
             if open && self.rng.random() {
-                let end = if self.rng.random() { EndTxn::Commit } else { EndTxn::Abort };
+                // Compaction removes aborted data, which is told like other data.
+                let commit = self.rng.random() || topic == COMPACT;
+                let end = if commit { EndTxn::Commit } else { EndTxn::Abort };
                 let coordinator = LeaderAppend { origin: AppendOrigin::Coordinator, ..client(self.epoch(), timestamp) };
                 let marker = end_txn_batch(end, pid, epoch, 1, timestamp);
                 let info = log.lock().append_as_leader(&marker, &coordinator).unwrap();
@@ -456,8 +458,9 @@ fn check_replay(path: &Path, log: &LogHandle, topic: usize, what: &str) {
     for mut expected in replayed.into_iter().filter(|entry| entry.last_offset >= start) {
         let entry = *known.iter().find(|entry| entry.producer_id == expected.producer_id).expect(what);
         // What lies below the log start, or was compacted away, is known from snapshots alone.
-        // A batch that was compacted away because of a newer one, which the damage then cut off.
-        if topic == COMPACT && entry.last_offset > expected.last_offset {
+        // Compacted away because of something newer (a batch, the end of a transaction), which the damage then cut off.
+        let longer_open = (0..expected.txn_first_offset).contains(&entry.txn_first_offset);
+        if topic == COMPACT && (entry.last_offset > expected.last_offset || longer_open) {
             continue;
         }
         let below = |offset: i64| (0..start).contains(&offset);
