@@ -241,14 +241,14 @@ impl Segment {
         Ok(None)
     }
 
-    /// Does an index entry lead to a batch that does not end after the entry's offset? Indexes are not checked when a log
+    /// Does an index entry lead to a batch that does not begin after the entry's offset? Indexes are not checked when a log
     /// is loaded; a flipped bit in one must not hide records.
     fn fits(&self, file: &File, (offset, position): (i64, u64), end: u64) -> io::Result<bool> {
         if position == 0 {
             return Ok(true);
         }
         let fits = match Scan::new(file, position, end, HEADERS_CHUNK_BYTES).next_header() {
-            Ok(found) => found.is_some_and(|found| found.header.last_offset() <= offset),
+            Ok(found) => found.is_some_and(|found| found.header.base_offset <= offset),
             Err(ScanError::Batch { .. }) => false,
             Err(ScanError::Io(error)) => return Err(error),
         };
