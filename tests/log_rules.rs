@@ -129,6 +129,18 @@ fn the_header_is_rewritten_and_the_records_are_not() {
 }
 
 #[test]
+fn a_batch_that_is_not_written_may_roll_the_log() {
+    let dir = tempdir();
+    let first = idempotent(1, 0, 0, 2);
+    let config = LogConfig { segment_bytes: first.len() as i32 * 3 / 2, ..LogConfig::default() };
+    let mut log = open_clean(&dir.path().join("t-0"), &config);
+    assert_eq!(code(log.append_as_leader(&first, &client(0, 2000))), ErrorCode::None);
+    assert!(log.append_as_leader(&first, &client(0, 2000)).unwrap().duplicate);
+    assert_eq!(log.view().segment_starts(None, 2000, 9).unwrap(), [Offset(2), Offset(0)]);
+    assert_eq!(log.append_as_leader(&idempotent(1, 0, 2, 2), &client(0, 2000)).unwrap().first_offset, Offset(2));
+}
+
+#[test]
 fn idempotent_producers() {
     let dir = tempdir();
     let mut log = open_clean(&dir.path().join("t-0"), &LogConfig::default());

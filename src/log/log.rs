@@ -228,13 +228,16 @@ impl Log {
             max_timestamp: header.max_timestamp,
             records: i64::from(header.records_count),
         };
+        let largest = TimestampOffset { timestamp: header.max_timestamp, offset: header.last_offset() };
+        // Before the producer is asked, as in Kafka: what is refused or known already may roll the log, too.
+        let room = self.make_room(size, &header, header.last_offset(), largest.timestamp, append.now_ms);
+        self.log_dir.guard(room)?;
         let origin = prepared.origin;
         if let Some(known) = self.producers.check(&header, marker.as_ref(), origin, append.txn)? {
             return Ok(duplicate(info, &known));
         }
         let encoded = header.encode();
         let mut slices = [IoSlice::new(&encoded), IoSlice::new(&batch.payload)];
-        let largest = TimestampOffset { timestamp: header.max_timestamp, offset: header.last_offset() };
         let written = self.write(&mut slices, size, &[(header, marker)], largest, append.now_ms);
         self.log_dir.guard(written)?;
         info.position = LogPosition { segment_base: Offset(self.active_segment().base_offset), ..info.position };
@@ -308,11 +311,7 @@ impl Log {
     ) -> io::Result<()> {
         let (first, last) = (found[0].0.base_offset, found[found.len() - 1].0.last_offset());
         self.note_epochs(found)?;
-        if self.should_roll(bytes as u64, largest.timestamp, last, now_ms)? {
-            // A wrapper does not tell its first offset; this is not above it.
-            let at_most = if found[0].0.magic < 2 { last - MAX_RELATIVE_OFFSET } else { first };
-            self.roll_to(at_most)?;
-        }
+        self.make_room(bytes, &found[0].0, last, largest.timestamp, now_ms)?;
 
         let segment = self.active_segment().clone();
         let position = segment.size();
@@ -430,6 +429,24 @@ impl Log {
             || (size > 0 && waited_ms > config.segment_ms - self.active.jitter_ms)
             || segment.index_full(config.segment_index_bytes as usize)
             || last_offset - segment.base_offset > MAX_RELATIVE_OFFSET)
+    }
+
+    /// Rolls the log if an append of these batches, from `first` to the offset `last`, must begin a new segment.
+    fn make_room(
+        &mut self,
+        bytes: usize,
+        first: &BatchHeader,
+        last: i64,
+        max_timestamp: i64,
+        now_ms: i64,
+    ) -> io::Result<()> {
+        if self.should_roll(bytes as u64, max_timestamp, last, now_ms)? {
+            // A wrapper does not tell its first offset; this is not above it.
+            let at_most = if first.magic < 2 { last - MAX_RELATIVE_OFFSET } else { first.base_offset };
+            self.roll_to(at_most)?;
+            self.publish();
+        }
+        Ok(())
     }
 
     /// Begins a new segment at the log end. Nothing happens if the active one is empty.
