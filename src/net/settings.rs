@@ -119,7 +119,8 @@ mod tests {
         assert_eq!((options.receive_buffer_bytes, options.send_buffer_bytes), (Some(102_400), Some(102_400)));
         assert_eq!(options.backlog, 50);
         assert_eq!((&*options.listeners[0].name, options.listeners[0].port), ("PLAINTEXT", 9092));
-        assert_eq!(options.limits.max_connections, i32::MAX as usize);
+        // No limit in Kafka; here the share of the descriptors that logs leave.
+        assert_eq!(options.limits.max_connections, open_files::connections());
     }
 
     #[test]
