@@ -1,6 +1,6 @@
 //! No bytes that a client sends make the reader panic, or allocate much more than the frame itself.
 
-#[path = "../fuzz/check.rs"]
+#[path = "../fuzz/checks/request_frame.rs"]
 mod fuzz;
 
 use std::alloc::{GlobalAlloc, Layout, System};

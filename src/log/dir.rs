@@ -103,11 +103,12 @@ impl LogDir {
         })
     }
 
-    /// As [`Self::guard`] for readers: a file that a deletion took away under an old view, or a batch that makes no
-    /// sense, is that reader's misfortune and no fault of the disk.
+    /// As [`Self::guard`] for readers: a file that a deletion took away or a truncation cut under an old view, or a batch
+    /// that makes no sense, is that reader's misfortune and no fault of the disk.
     pub fn guard_read<T>(&self, result: io::Result<T>) -> Result<T, StorageError> {
+        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
         match result {
-            Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Err(source) if matches!(source.kind(), NotFound | UnexpectedEof | InvalidData) => {
                 Err(StorageError::Failed { dir: self.path.clone(), source })
             }
             other => self.guard(other),

@@ -7,7 +7,7 @@
 //! Every file can be taken over from a Kafka 3.9.1 broker, and by one.
 
 mod append_messages;
-mod checkpoint;
+pub mod checkpoint;
 pub mod cleaner;
 mod describe;
 mod dir;
@@ -23,7 +23,7 @@ mod load;
 #[allow(clippy::module_inception)]
 mod log;
 mod manager;
-mod meta;
+pub mod meta;
 mod mover;
 mod moves;
 mod names;

@@ -52,12 +52,12 @@ pub struct RememberedBatch {
 
 impl RememberedBatch {
     pub fn first_sequence(&self) -> i32 {
-        // Going back wraps as going forward does: modulo 2^31.
-        add_sequence(self.last_sequence, -self.offset_delta)
+        // Going back wraps as going forward does: modulo 2^31. (A snapshot may tell any delta.)
+        add_sequence(self.last_sequence, self.offset_delta.wrapping_neg())
     }
 
     pub fn first_offset(&self) -> i64 {
-        self.last_offset - i64::from(self.offset_delta)
+        self.last_offset.saturating_sub(i64::from(self.offset_delta))
     }
 }
 

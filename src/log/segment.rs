@@ -19,7 +19,7 @@ use super::open_files::{Kept, OPEN_FILES};
 use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, ScanError, read_batch};
 use super::txn_index::{self, AbortedTxn};
 use super::{disk, scan};
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, RecordError};
 
 /// The directory of a partition; renamed when the partition is deleted or moved.
 #[derive(Debug)]
@@ -227,10 +227,7 @@ impl Segment {
     pub fn find(&self, file: &File, target: i64, hint: Option<u64>, end: u64) -> io::Result<Option<Found>> {
         let from = match hint {
             Some(position) => position,
-            None => {
-                let position = u64::from(self.offset_index.read().lookup(target)?);
-                if self.fits(file, (target, position), end)? { position } else { 0 }
-            }
+            None => self.position_up_to(file, target, end)?,
         };
         let mut scan = Scan::new(file, from, end, HEADERS_CHUNK_BYTES);
         while let Some(found) = scan.next_header()? {
@@ -239,6 +236,12 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// A position not after the batch of `offset`: the index's if it fits.
+    fn position_up_to(&self, file: &File, offset: i64, end: u64) -> io::Result<u64> {
+        let position = u64::from(self.offset_index.read().lookup(offset)?);
+        Ok(if self.fits(file, (offset, position), end)? { position } else { 0 })
     }
 
     /// Does an index entry lead to a batch that does not begin after the entry's offset? Indexes are not checked when a log
@@ -270,8 +273,8 @@ impl Segment {
             return Ok(known);
         }
         let mut largest = self.time_index.read().last()?;
-        let from = u64::from(self.offset_index.read().lookup(largest.offset)?);
         let file = self.file()?;
+        let from = self.position_up_to(&file, largest.offset, self.size())?;
         let mut scan = Scan::new(&file, from, self.size(), HEADERS_CHUNK_BYTES);
         while let Some(found) = scan.next_header()? {
             largest = larger(largest, &found.header);
@@ -289,15 +292,15 @@ impl Segment {
     /// The first record at or after `from` whose timestamp is at least `target`: its timestamp, offset and epoch.
     pub fn find_timestamp(&self, target: i64, from: i64, end: u64) -> io::Result<Option<(TimestampOffset, i32)>> {
         let at = self.time_index.read().lookup(target)?.offset.max(from);
-        let position = u64::from(self.offset_index.read().lookup(at)?);
         let file = self.file()?;
+        let position = self.position_up_to(&file, at, end)?;
         let mut scan = Scan::new(&file, position, end, HEADERS_CHUNK_BYTES);
         while let Some(found) = scan.next_header()? {
             if found.header.max_timestamp < target {
                 continue;
             }
-            for record in read_batch(&file, &found)?.records().map_err(io::Error::other)? {
-                let record = record.map_err(io::Error::other)?;
+            for record in read_batch(&file, &found)?.records().map_err(no_sense)? {
+                let record = record.map_err(no_sense)?;
                 if record.timestamp >= target && record.offset >= from {
                     let found_at = TimestampOffset { timestamp: record.timestamp, offset: record.offset };
                     return Ok(Some((found_at, found.header.partition_leader_epoch)));
@@ -358,12 +361,13 @@ impl Segment {
                 Err(error) => return Err(error.into()),
             };
             // Offsets are not covered by the CRC, but they only grow.
-            if found.header.last_offset() <= last_offset {
-                let (path, offset) = (self.dir.file(self.base_offset, LOG), found.header.last_offset());
-                tracing::warn!(path = %path.display(), position = valid, offset, "found an offset out of order, cutting there");
+            let (first, last) = (found.header.base_offset, found.header.last_offset());
+            if first <= last_offset || last < first || last == i64::MAX {
+                let path = self.dir.file(self.base_offset, LOG);
+                tracing::warn!(path = %path.display(), position = valid, first, last, "found offsets out of order, cutting there");
                 break;
             }
-            last_offset = found.header.last_offset();
+            last_offset = last;
             if last_offset - self.base_offset > i64::from(i32::MAX) {
                 return Ok(Recovered::TooWide);
             }
@@ -533,6 +537,10 @@ impl Drop for Segment {
             OPEN_FILES.forget(kept);
         }
     }
+}
+
+fn no_sense(error: RecordError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 fn larger(largest: TimestampOffset, header: &BatchHeader) -> TimestampOffset {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::disk;
 use super::names::{INDEX, LOG, Suffix, TIME_INDEX, TXN_INDEX};
-use super::scan::{HEADERS_CHUNK_BYTES, Scan};
+use super::scan::{HEADERS_CHUNK_BYTES, Scan, ScanError};
 use super::segment::{PartitionDir, Segment};
 
 /// Bytes that are copied at once.
@@ -56,7 +56,12 @@ fn parts(segment: &Segment) -> io::Result<Vec<(i64, u64, u64)>> {
     let file = segment.file()?;
     let mut scan = Scan::new(&file, 0, segment.size(), HEADERS_CHUNK_BYTES);
     let mut parts = vec![(segment.base_offset, 0, 0)];
-    while let Some(found) = scan.next_header()? {
+    loop {
+        let found = match scan.next_header() {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(ScanError::Batch { .. }) => break,
+            Err(error) => return Err(error.into()),
+        };
         let last = parts.last_mut().expect("never empty");
         if found.header.last_offset().saturating_sub(last.0) > i64::from(i32::MAX) {
             parts.push((found.header.base_offset, found.position, found.end()));
@@ -64,7 +69,7 @@ fn parts(segment: &Segment) -> io::Result<Vec<(i64, u64, u64)>> {
             last.2 = found.end();
         }
     }
-    // What follows the last whole batch stays with it, for recovery to judge.
+    // What follows the last sound batch stays with it, for recovery to judge.
     if let Some(last) = parts.last_mut() {
         last.2 = segment.size();
     }

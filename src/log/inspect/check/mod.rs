@@ -217,6 +217,7 @@ impl Check<'_> {
         if self.epochs.latest().is_some_and(|latest| epoch < latest.0) {
             let what = format!("leader epoch {epoch} at offset {offset} comes after a later one");
             self.fault(file, Some(position), what, REPLICATE_AGAIN);
+            return; // Recovery does not follow it back either.
         }
         self.epochs.assign(epoch, offset);
         if offset < self.context.log_start.unwrap_or(0) {

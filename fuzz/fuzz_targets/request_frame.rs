@@ -1,8 +1,0 @@
-#![no_main]
-
-#[path = "../check.rs"]
-mod check;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    check::check(bytes::Bytes::copy_from_slice(data));
-});
