@@ -91,6 +91,18 @@ fn offsets_that_overlap_go_back_or_end_all_are_cut_off() {
 }
 
 #[test]
+fn offsets_that_reach_into_the_next_segment_are_cut_off() {
+    let first = log_of(&[0, 1], |n, batch| batch[23..27].copy_from_slice(&[[0; 4], [0, 0, 1, 0]][n]));
+    let second = log_of(&[10], |_, _| {});
+    checks::partition_dir::check(&checks::input::pieces(&[3, 0, 10], &[&first[3..]], &second[3..]));
+}
+
+#[test]
+fn a_record_of_1970_leaves_an_index_entry_of_zeros() {
+    checks::partition_dir::check(&log_of(&[0], |_, batch| batch[27..43].fill(0)));
+}
+
+#[test]
 fn leader_epochs_that_go_back_are_not_followed() {
     checks::partition_dir::check(&log_of(&[0, 1, 2], |n, batch| {
         batch[12..16].copy_from_slice(&[0, 0, 0, [0, 9, 3][n]])

@@ -316,7 +316,9 @@ impl Loader<'_> {
             let size = segment.size();
             let mut end = segment.base_offset;
             let epochs = &mut self.epochs;
-            let recovered = segment.recover(self.config.index_interval_bytes as u64, |segment, file, found| {
+            let limit = self.segments.get(index + 1).map_or(i64::MAX, |next| next.base_offset);
+            let interval = self.config.index_interval_bytes as u64;
+            let recovered = segment.recover(limit, interval, |segment, file, found| {
                 let header = &found.header;
                 if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest.0) {
                     epochs.assign(header.partition_leader_epoch, header.base_offset);

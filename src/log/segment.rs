@@ -332,9 +332,11 @@ impl Segment {
     }
 
     /// Rebuilds the indexes from the batches, which are all checked; the file is cut at the first that is not sound.
-    /// `visit` is told each sound batch. If a sound batch is too far from the base offset for the indexes, nothing is cut.
+    /// `visit` is told each sound batch. Offsets must stay below `limit`, where the next segment begins. If a sound batch is
+    /// too far from the base offset for the indexes, nothing is cut.
     pub fn recover(
         &self,
+        limit: i64,
         index_interval_bytes: u64,
         mut visit: impl FnMut(&Self, &File, &Found) -> io::Result<()>,
     ) -> io::Result<Recovered> {
@@ -362,7 +364,7 @@ impl Segment {
             };
             // Offsets are not covered by the CRC, but they only grow.
             let (first, last) = (found.header.base_offset, found.header.last_offset());
-            if first <= last_offset || last < first || last == i64::MAX {
+            if first <= last_offset || last < first || last >= limit {
                 let path = self.dir.file(self.base_offset, LOG);
                 tracing::warn!(path = %path.display(), position = valid, first, last, "found offsets out of order, cutting there");
                 break;

@@ -5,11 +5,13 @@ use crate::record::BatchHeader;
 /// What is wrong with an index, with the byte of the entry.
 pub type IndexFault = (Option<u64>, String);
 
-/// Entries as they lie in the file, the zeros at the end of an index that was not closed left out.
-fn entries<const N: usize>(bytes: &[u8]) -> (Vec<[u8; N]>, Option<IndexFault>) {
+/// Entries as they lie in the file, the zeros at the end of an index that was not closed left out. `first` says whether zeros
+/// are a real entry if they come first.
+fn entries<const N: usize>(bytes: &[u8], first: bool) -> (Vec<[u8; N]>, Option<IndexFault>) {
     let mut entries: Vec<[u8; N]> = bytes.chunks_exact(N).map(|entry| entry.try_into().expect("N bytes")).collect();
     let len = entries.len();
-    while entries.last().is_some_and(|entry| *entry == [0; N]) {
+    let sound = usize::from(first && len == 1);
+    while entries.len() > sound && entries.last().is_some_and(|entry| *entry == [0; N]) {
         entries.pop();
     }
     let at = |count: usize| Some((count * N) as u64);
@@ -43,7 +45,7 @@ impl OffsetIndexCheck {
     /// `bytes` is the file, `None` if there is none.
     pub fn new(bytes: Option<&[u8]>, base: i64, interval_bytes: u64) -> Self {
         let (entries, fault) = match bytes {
-            Some(bytes) => entries(bytes),
+            Some(bytes) => entries(bytes, false),
             None => (Vec::new(), Some((None, "is missing".to_owned()))),
         };
         Self {
@@ -114,7 +116,8 @@ pub struct TimeIndexCheck {
 impl TimeIndexCheck {
     pub fn new(bytes: Option<&[u8]>, base: i64) -> Self {
         let (entries, fault) = match bytes {
-            Some(bytes) => entries(bytes),
+            // A record of 1970.
+            Some(bytes) => entries(bytes, true),
             None => (Vec::new(), Some((None, "is missing".to_owned()))),
         };
         Self { base, entries, next: 0, largest: (-1, base), fault, rebuilt: Vec::new(), rebuilt_to: -1 }
