@@ -22,6 +22,8 @@ UNORDERED = {
     ("AddPartitionsToTxn", "results_by_partition"), ("TxnOffsetCommit", "topics"), ("WriteTxnMarkers", "markers"),
     ("WriteTxnMarkers", "topics"), ("WriteTxnMarkers", "partitions"), ("ListTransactions", "unknown_state_filters"),
     ("LeaderAndIsr", "partition_errors"), ("LeaderAndIsr", "topics"), ("Metadata", "partitions"),
+    ("DeleteRecords", "topics"), ("DeleteRecords", "partitions"), ("AlterReplicaLogDirs", "results"),
+    ("AlterReplicaLogDirs", "partitions"),
 }
 
 

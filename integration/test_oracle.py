@@ -10,6 +10,7 @@ import pytest
 
 import oracle_configs
 import oracle_groups
+import oracle_logs
 import oracle_records
 import oracle_topics
 import oracle_transactions
@@ -24,7 +25,7 @@ SETTINGS = {"offsets.topic.replication.factor": 1, "default.replication.factor":
 # (request, field, reason): regular expressions.
 ALLOWED = [
     # Deliberate: see docs/differences.md.
-    ("^ApiVersions", r"api_keys\.(21|29|30|31|34|35|38|39|40|41|42|43|45|46|47|48|49|50|51|57)$",
+    ("^ApiVersions", r"api_keys\.(29|30|31|38|39|40|41|48|49|50|51|57)$",
      "not offered yet"),
     ("^ApiVersions", r"api_keys\.[89]\.min_version$", "the oldest versions of OffsetCommit and OffsetFetch"),
     ("^Produce v.* no key ", r"message$", "our text does not name the partition"),
@@ -36,7 +37,7 @@ ALLOWED = [
 
 AREAS = [oracle_topics.metadata, oracle_topics.create_topics, oracle_topics.delete_topics, oracle_topics.create_partitions,
          oracle_topics.describe_configs, oracle_configs.alter_configs, oracle_configs.incremental_alter_configs, oracle_topics.cluster, oracle_records.produce, oracle_records.message_sets, oracle_records.fetch,
-         oracle_records.offsets, oracle_groups.find_coordinator, oracle_groups.groups, oracle_transactions.transactions]
+         oracle_records.offsets, oracle_logs.delete_records, oracle_logs.log_dirs, oracle_groups.find_coordinator, oracle_groups.groups, oracle_transactions.transactions]
 
 
 def offered(port):

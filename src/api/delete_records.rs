@@ -6,8 +6,10 @@
 //!   far). Files go with the next retention pass.
 //! - Studied: `KafkaApis.handleDeleteRecordsRequest`, `ReplicaManager.deleteRecords`.
 
+use std::collections::BTreeMap;
+
 use super::prelude::*;
-use crate::ids::{CONSUMER_OFFSETS, TRANSACTION_STATE};
+use crate::ids::{CONSUMER_OFFSETS, Offset, TRANSACTION_STATE};
 use crate::replica::{Manager, RecordsDeleted};
 use crate::time::Millis;
 use messages::delete_records::*;
@@ -19,40 +21,37 @@ pub async fn handle(broker: &Arc<Broker>, _ctx: &RequestContext, request: Reques
 /// Serves the request; the replica manager is all it needs.
 pub async fn serve(replicas: &Manager, request: Request) -> Response {
     let image = replicas.env().metadata.image();
-    let mut asked: Vec<(Str, i32, i64)> = Vec::new();
-    // Per partition: refused at once, or its place in what is asked.
-    let mut places: Vec<Vec<Result<usize, ErrorCode>>> = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
-        let internal = *topic.name == *CONSUMER_OFFSETS || *topic.name == *TRANSACTION_STATE;
-        let place = |partition: &DeleteRecordsPartition| {
-            if image.partition(&topic.name, partition.partition_index).is_none() {
-                return Err(ErrorCode::UnknownTopicOrPartition);
-            }
-            if internal {
-                return Err(ErrorCode::InvalidTopicException);
-            }
-            asked.push((topic.name.clone(), partition.partition_index, partition.offset));
-            Ok(asked.len() - 1)
-        };
-        places.push(topic.partitions.iter().map(place).collect());
+    // Of a partition that is named twice the last offset counts.
+    let mut wanted: BTreeMap<Str, BTreeMap<i32, i64>> = BTreeMap::new();
+    for topic in request.topics {
+        for partition in topic.partitions {
+            wanted.entry(topic.name.clone()).or_default().insert(partition.partition_index, partition.offset);
+        }
     }
-    let deleted = replicas.delete_records(&asked, Millis::from(request.timeout_ms)).await;
-    let topic = |(topic, places): (DeleteRecordsTopic, Vec<Result<usize, ErrorCode>>)| DeleteRecordsTopicResult {
-        partitions: topic
-            .partitions
-            .iter()
-            .zip(places)
-            .map(|(partition, place)| answer(partition.partition_index, place.map(|at| deleted[at])))
-            .collect(),
-        name: topic.name,
+    let refused = |topic: &str, partition| match topic {
+        _ if image.partition(topic, partition).is_none() => Some(ErrorCode::UnknownTopicOrPartition),
+        CONSUMER_OFFSETS | TRANSACTION_STATE => Some(ErrorCode::InvalidTopicException),
+        _ => None,
     };
-    Response { topics: request.topics.into_iter().zip(places).map(topic).collect(), ..Default::default() }
+    let asked: Vec<(Str, i32, i64)> = wanted
+        .iter()
+        .flat_map(|(topic, partitions)| partitions.iter().map(move |(partition, offset)| (topic, *partition, *offset)))
+        .filter(|(topic, partition, _)| refused(topic, *partition).is_none())
+        .map(|(topic, partition, offset)| (topic.clone(), partition, offset))
+        .collect();
+    let mut deleted = replicas.delete_records(&asked, Millis::from(request.timeout_ms)).await.into_iter();
+    let mut result = |topic: &str, partition: i32| match refused(topic, partition) {
+        Some(error) => answer(partition, RecordsDeleted { low_watermark: Offset::NONE, error }),
+        None => answer(partition, deleted.next().expect("an answer for each partition")),
+    };
+    let topics = wanted.into_iter().map(|(name, partitions)| DeleteRecordsTopicResult {
+        partitions: partitions.into_keys().map(|partition| result(&name, partition)).collect(),
+        name,
+    });
+    Response { topics: topics.collect(), ..Default::default() }
 }
 
-fn answer(partition_index: i32, deleted: Result<RecordsDeleted, ErrorCode>) -> DeleteRecordsPartitionResult {
-    let (low_watermark, error) = match deleted {
-        Ok(deleted) => (deleted.low_watermark.0, deleted.error),
-        Err(error) => (-1, error),
-    };
-    DeleteRecordsPartitionResult { partition_index, low_watermark, error_code: error.code(), ..Default::default() }
+fn answer(partition_index: i32, deleted: RecordsDeleted) -> DeleteRecordsPartitionResult {
+    let (low_watermark, error_code) = (deleted.low_watermark.0, deleted.error.code());
+    DeleteRecordsPartitionResult { partition_index, low_watermark, error_code, ..Default::default() }
 }

@@ -1,8 +1,8 @@
 //! OffsetFetch (9), versions 1-9: the offsets that a group has committed.
 //!
 //! - v2 adds a top-level error and null for "all partitions", v5 the leader epoch, v8 several groups in one request.
-//! - A partition without an offset answers -1 without an error. With `require_stable` (v7) one whose offset an open
-//!   transaction may change answers 88.
+//! - A partition without an offset answers -1 without an error. With `require_stable` (v7) one whose offset a commit
+//!   under way or an open transaction may change answers 88.
 //! - Leaves out: v0, which reads ZooKeeper. Studied: KafkaApis.handleOffsetFetchRequest.
 use super::prelude::*;
 use crate::group::offsets::Committed;

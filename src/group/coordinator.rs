@@ -274,9 +274,12 @@ impl Coordinator {
             }
             let held = state.groups.get_mut(group_id).expect("inserted above");
             held.machine.check_commit(claim, self.clock.now_ms())?;
-        }
-        if offsets.is_empty() {
-            return Ok(());
+            if offsets.is_empty() {
+                return Ok(());
+            }
+            for (partition, committed) in &offsets {
+                held.offsets.begin_write(partition.clone(), committed.clone());
+            }
         }
         let lines: Vec<(Bytes, Option<Bytes>)> = offsets
             .iter()
@@ -287,18 +290,21 @@ impl Coordinator {
         let batch = records::batch(&lines, self.clock.wall_ms());
         let appended =
             self.log.append(shard.partition, batch, self.config.commit_required_acks, self.config.commit_timeout_ms);
-        let base = appended.await.map_err(commit_error)?;
+        let appended = appended.await;
         let mut state = shard.state.lock();
         if let Some(held) = state.groups.get_mut(group_id) {
             for (n, (partition, committed)) in offsets.into_iter().enumerate() {
-                held.offsets.apply(partition, Offset(base.0 + n as i64), committed);
+                held.offsets.end_write(&partition, &committed);
+                if let Ok(base) = &appended {
+                    held.offsets.apply(partition, Offset(base.0 + n as i64), committed);
+                }
             }
         }
-        Ok(())
+        appended.map(|_| ()).map_err(commit_error)
     }
 
     /// Committed offsets of a group: of these partitions, or of all that have one. With `require_stable` an offset that
-    /// an open transaction may change is UNSTABLE_OFFSET_COMMIT.
+    /// a commit under way or an open transaction may change is UNSTABLE_OFFSET_COMMIT.
     pub fn fetch(
         &self,
         group_id: &str,

@@ -23,6 +23,8 @@ pub struct Committed {
 #[derive(Debug, Default)]
 pub struct Offsets {
     committed: BTreeMap<TopicPartition, (Offset, Committed)>,
+    /// The newest plain commit of a partition that is being written.
+    writing: BTreeMap<TopicPartition, Committed>,
     /// Offsets that belong to open transactions, by producer id; without a place while they are being written.
     pending: BTreeMap<i64, BTreeMap<TopicPartition, (Option<Offset>, Committed)>>,
 }
@@ -35,6 +37,18 @@ impl Offsets {
             _ => {
                 self.committed.insert(partition, (log_offset, committed));
             }
+        }
+    }
+
+    /// A plain commit is about to be written.
+    pub fn begin_write(&mut self, partition: TopicPartition, committed: Committed) {
+        self.writing.insert(partition, committed);
+    }
+
+    /// It has been written, or could not be; no matter if another began after it.
+    pub fn end_write(&mut self, partition: &TopicPartition, committed: &Committed) {
+        if self.writing.get(partition) == Some(committed) {
+            self.writing.remove(partition);
         }
     }
 
@@ -81,9 +95,9 @@ impl Offsets {
         }
     }
 
-    /// Is an open transaction going to change the partition's offset, perhaps?
+    /// Is a commit under way, or an open transaction, going to change the partition's offset, perhaps?
     pub fn is_unstable(&self, partition: &TopicPartition) -> bool {
-        self.pending.values().any(|pending| pending.contains_key(partition))
+        self.writing.contains_key(partition) || self.pending.values().any(|pending| pending.contains_key(partition))
     }
 
     /// Producers whose transactions hold offsets here.
@@ -92,6 +106,7 @@ impl Offsets {
     }
 
     pub fn remove(&mut self, partition: &TopicPartition) -> bool {
+        self.writing.remove(partition);
         self.pending.retain(|_, pending| {
             pending.remove(partition);
             !pending.is_empty()
@@ -108,6 +123,6 @@ impl Offsets {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.committed.is_empty() && self.pending.is_empty()
+        self.committed.is_empty() && self.writing.is_empty() && self.pending.is_empty()
     }
 }

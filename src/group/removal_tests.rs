@@ -1,5 +1,8 @@
 //! What goes when, and the tombstones it leaves.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
 use parking_lot::Mutex;
 
 use super::*;
@@ -15,9 +18,9 @@ use crate::replica::txn::TxnProducer;
 use crate::time::Clock;
 use crate::wait::{BoxFuture, ManualRuntime};
 
-/// A log of one partition in memory.
+/// A log of one partition in memory. While the second is set, no append is done.
 #[derive(Default)]
-struct MemoryLog(Mutex<Vec<Bytes>>);
+struct MemoryLog(Mutex<Vec<Bytes>>, Arc<AtomicBool>);
 
 impl InternalLog for MemoryLog {
     fn append_verified(
@@ -31,7 +34,11 @@ impl InternalLog for MemoryLog {
         let mut batches = self.0.lock();
         batches.push(batch);
         let base = Offset(batches.len() as i64 - 1);
-        Box::pin(async move { Ok(base) })
+        let stuck = self.1.clone();
+        Box::pin(std::future::poll_fn(move |_| match stuck.load(Ordering::Relaxed) {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(base)),
+        }))
     }
 
     fn verify_txn(&self, _: i32, _: TxnProducer) -> BoxFuture<'static, Result<Option<Guard>, ErrorCode>> {
@@ -99,7 +106,7 @@ fn commit(coordinator: &Arc<Coordinator>, topic: &str, at: Millis) {
     let commit = coordinator.commit("g", claim, vec![(tp(topic), committed(at))]);
     let mut commit = std::pin::pin!(commit);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    assert_eq!(commit.as_mut().poll(&mut cx), std::task::Poll::Ready(Ok(())));
+    assert_eq!(commit.as_mut().poll(&mut cx), Poll::Ready(Ok(())));
 }
 
 fn tombstone(topic: &str) -> Entry {
@@ -149,6 +156,28 @@ fn offsets_go_with_their_topic_and_with_time() {
     coordinator.partitions_deleted(vec![tp("c")]);
     runtime.run(1);
     assert_eq!(log.len(), batches);
+}
+
+#[test]
+fn an_offset_is_unstable_while_a_commit_is_under_way() {
+    let (coordinator, log, _) = coordinator();
+    let now = Clock.wall_ms();
+    commit(&coordinator, "a", now);
+    let stable =
+        || coordinator.fetch("g", Some(&[tp("a")]), true).unwrap().remove(0).1.map(|c| c.unwrap().commit_timestamp);
+    log.1.store(true, Ordering::Relaxed);
+    let claim = || Claim { member_id: "", instance_id: None, generation: -1 };
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut first = Box::pin(coordinator.commit("g", claim(), vec![(tp("a"), committed(now + 1))]));
+    let mut second = Box::pin(coordinator.commit("g", claim(), vec![(tp("a"), committed(now + 2))]));
+    assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(stable(), Err(ErrorCode::UnstableOffsetCommit));
+    assert_eq!(offsets_of(&coordinator), [tp("a")]);
+    log.1.store(false, Ordering::Relaxed);
+    assert!(first.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(stable(), Err(ErrorCode::UnstableOffsetCommit));
+    assert!(second.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(stable(), Ok(now + 2));
 }
 
 #[test]
