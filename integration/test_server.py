@@ -70,7 +70,6 @@ def consume(broker):
     ("ssl.keystore.location=/keys", ["ssl.keystore.location", "not supported yet", "Remove the line"]),
     ("sasl.enabled.mechanisms=PLAIN", ["sasl.enabled.mechanisms", "not supported yet", "Remove the line"]),
     ("zookeeper.set.acl=true", ["zookeeper.set.acl", "not supported yet", "Remove the line"]),
-    ("log.flush.interval.ms=1000", ["log.flush.interval.ms", "not supported yet", "Remove the line"]),
     ("process.roles=broker", ["process.roles", "not supported yet"]),
     ("inter.broker.protocol.version=2.0", ["inter.broker.protocol.version", "First bring the cluster"]),
 ])
