@@ -15,11 +15,10 @@ def produced(s, name, partition, batches):
 
 def delete_records(s):
     ready(s)
-    forever = ("retention.ms", "-1")
     for v in s.versions("DeleteRecords"):
         name, compacted, both = (f"trim{v}{kind}" for kind in ("", "-compact", "-both"))
-        make(s, topic(name, 2, configs=[forever]), topic(compacted, configs=[("cleanup.policy", "compact")]),
-             topic(both, configs=[("cleanup.policy", "compact,delete"), forever]))
+        make(s, topic(name, 2), topic(compacted, configs=[("cleanup.policy", "compact")]),
+             topic(both, configs=[("cleanup.policy", "compact,delete")]))
         for partition in (0, 1):
             produced(s, name, partition, 4)
 

@@ -20,7 +20,9 @@ from oracle_wire import APIS, Socket, decode, encode
 
 SETTINGS = {"offsets.topic.replication.factor": 1, "default.replication.factor": 1,
             "transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1,
-            "group.initial.rebalance.delay.ms": 20}
+            "transaction.state.log.num.partitions": 1, "group.initial.rebalance.delay.ms": 20,
+            # The records are old: no retention before the tests are over.
+            "log.initial.task.delay.ms": 3_600_000}
 
 # (request, field, reason): regular expressions.
 ALLOWED = [
