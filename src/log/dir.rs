@@ -15,15 +15,24 @@ use crate::ids::TopicPartition;
 
 /// What a log dir tells the broker; called from whatever thread notices.
 pub type OnFailure = dyn Fn(&Path, &io::Error) + Send + Sync;
-/// Called when a partition rolled and its closed segments wait for a flush.
-pub type OnRoll = dyn Fn(&TopicPartition) + Send + Sync;
+/// Called when a partition has something to be done soon; must not block.
+pub type OnErrand = dyn Fn(&TopicPartition, Errand) + Send + Sync;
+
+/// What a log leaves to a thread of the manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// It rolled: its closed segments wait for a flush.
+    FlushClosed,
+    /// Its topic id or its epochs are not written down.
+    WriteNotes,
+}
 
 /// One entry of `log.dirs`. Shared by the logs in it.
 pub struct LogDir {
     pub path: PathBuf,
     offline: AtomicBool,
     on_failure: Arc<OnFailure>,
-    pub(super) on_roll: Arc<OnRoll>,
+    on_errand: Arc<OnErrand>,
     trash: Mutex<Vec<Trash>>,
     logs: AtomicIsize,
     /// Open since the start, so that it hears of every failed write to the file system.
@@ -46,13 +55,13 @@ impl std::fmt::Debug for LogDir {
 }
 
 impl LogDir {
-    pub fn new(path: PathBuf, on_failure: Arc<OnFailure>, on_roll: Arc<OnRoll>) -> Arc<Self> {
+    pub fn new(path: PathBuf, on_failure: Arc<OnFailure>, on_errand: Arc<OnErrand>) -> Arc<Self> {
         let handle = disk::open_to_read(&path).ok();
         Arc::new(Self {
             path,
             offline: AtomicBool::new(false),
             on_failure,
-            on_roll,
+            on_errand,
             trash: Mutex::default(),
             logs: AtomicIsize::new(0),
             handle,
@@ -62,7 +71,11 @@ impl LogDir {
 
     /// A dir of its own, for tools and tests.
     pub fn standalone(path: PathBuf) -> Arc<Self> {
-        Self::new(path, Arc::new(|_, _| {}), Arc::new(|_| {}))
+        Self::new(path, Arc::new(|_, _| {}), Arc::new(|_, _| {}))
+    }
+
+    pub(super) fn ask_for(&self, tp: &TopicPartition, errand: Errand) {
+        (self.on_errand)(tp, errand);
     }
 
     pub fn is_offline(&self) -> bool {

@@ -115,6 +115,12 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Replaces a file so that a crash leaves the old or the new one: temporary file, sync, rename, sync of the directory.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put_in_place(path, bytes)?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// As [`replace`], but the directory is left to be synced.
+pub fn put_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     crash::point()?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
@@ -123,8 +129,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     crash::point()?;
-    fs::rename(&temporary, path)?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    fs::rename(&temporary, path)
 }
 
 /// Renames; a file that is not there is fine.

@@ -77,11 +77,15 @@ impl Log {
     fn try_close(&mut self) -> io::Result<()> {
         let active = self.active_segment().clone();
         active.close()?;
+        // Epochs without records need not be written: the next load forgets them.
+        if self.notes.topic_id_waits {
+            self.try_write_notes()?;
+        }
         if self.config.preallocate {
             active.trim()?;
         }
         self.producers.set_end(self.end);
-        snapshot::write(&self.dir.path(), &self.producers)?;
+        snapshot::write_if_new(&self.dir.path(), &self.producers, self.start)?;
         // With nothing new an fsync would only make thousands of idle partitions slow to stop.
         if self.end > self.recovery_point {
             active.flush()?;

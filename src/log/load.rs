@@ -16,6 +16,7 @@ use super::dir::LogDir;
 use super::epochs::Epochs;
 use super::log::{Active, Log, Shared};
 use super::names::{CLEANED, DELETED, INDEX, LEADER_EPOCHS, LOG, SWAP, TIME_INDEX, TXN_INDEX, parse_segment_file};
+use super::notes::Notes;
 use super::producers::Producers;
 use super::progress::ThreadProgress;
 use super::scan::{Found, HEADERS_CHUNK_BYTES, Scan, WHOLE_CHUNK_BYTES, read_batch};
@@ -96,9 +97,16 @@ pub(super) fn open_watched(options: OpenOptions, progress: &ThreadProgress) -> i
     let start = log_start.max(segments[0].base_offset);
     epochs.truncate_from_end(end);
     epochs.truncate_from_start(start);
-    if epochs.entries() != stored_epochs {
+    let epochs = Arc::new(epochs);
+    // Epochs that begin beyond the end need not be taken from the file: if they are read again, they go again.
+    let needed = stored_epochs.iter().filter(|(_, start)| *start < end);
+    let written_epochs = if needed.eq(epochs.entries()) {
+        Arc::new(Epochs::from_entries(stored_epochs))
+    } else {
         checkpoint::write_epochs(&path.join(LEADER_EPOCHS), epochs.entries())?;
-    }
+        epochs.clone()
+    };
+    let notes = Notes { topic_id_waits: false, epochs: written_epochs };
     let producers = load_producers(&path, &segments, start, end, clean && !recovered, now_ms, producer_expiration_ms)?;
     drop_stray_snapshots(&path, &segments)?;
 
@@ -107,7 +115,6 @@ pub(super) fn open_watched(options: OpenOptions, progress: &ThreadProgress) -> i
     let published_segments: Arc<[_]> = segments.iter().cloned().collect();
     let topic_id = topic_id.unwrap_or_default();
     let unstable = producers.unstable();
-    let epochs = Arc::new(epochs);
     let view = LogView {
         dir: log_dir.clone(),
         topic_id,
@@ -134,6 +141,7 @@ pub(super) fn open_watched(options: OpenOptions, progress: &ThreadProgress) -> i
         being_copied: false,
         lowest_cut: None,
         epochs,
+        notes,
         producers,
         producer_expiration_ms,
         unstable,
@@ -406,9 +414,7 @@ fn load_producers(
         let snapshots_up_to = if clean { end } else { active_base.min(end) };
         producers = rebuild_producers(path, segments, start, end, snapshots_up_to, now_ms, expiration_ms)?;
     }
-    if end > start {
-        snapshot::write(path, &producers)?;
-    }
+    snapshot::write_if_new(path, &producers, start)?;
     Ok(producers)
 }
 

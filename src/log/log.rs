@@ -11,13 +11,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use super::checkpoint;
-use super::dir::LogDir;
+use super::dir::{Errand, LogDir};
 use super::epochs::Epochs;
-use super::error::{AppendError, FollowerAppendError, OpenError, StorageError};
+use super::error::{AppendError, FollowerAppendError, StorageError};
 use super::index::TimestampOffset;
-use super::meta;
-use super::names::LEADER_EPOCHS;
+use super::notes::Notes;
 use super::producers::{Producers, RememberedBatch, Unstable};
 use super::segment::{PartitionDir, Segment};
 use super::snapshot;
@@ -107,6 +105,7 @@ pub struct Log {
     /// The lowest offset that the log was cut to since a copy of it was cut; see `moves`.
     pub(super) lowest_cut: Option<i64>,
     pub(super) epochs: Arc<Epochs>,
+    pub(super) notes: Notes,
     pub(super) producers: Producers,
     pub(super) producer_expiration_ms: i64,
     pub(super) unstable: Unstable,
@@ -311,6 +310,7 @@ impl Log {
     ) -> io::Result<()> {
         let (first, last) = (found[0].0.base_offset, found[found.len() - 1].0.last_offset());
         self.note_epochs(found)?;
+        self.try_write_notes()?;
         self.make_room(bytes, &found[0].0, last, largest.timestamp, now_ms)?;
 
         let segment = self.active_segment().clone();
@@ -381,43 +381,6 @@ impl Log {
         Ok(())
     }
 
-    pub(super) fn replace_epochs(&mut self, epochs: Epochs) -> io::Result<()> {
-        checkpoint::write_epochs(&self.dir.path().join(LEADER_EPOCHS), epochs.entries())?;
-        self.epochs = Arc::new(epochs);
-        Ok(())
-    }
-
-    /// Notes that this broker leads in `epoch` from `start` on.
-    pub fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset) -> Result<(), StorageError> {
-        if self.config.target_magic() < 2 {
-            // Older formats do not carry it.
-            return Ok(());
-        }
-        let mut epochs = Epochs::clone(&self.epochs);
-        if epochs.assign(epoch.0, start.0) {
-            self.check()?;
-            let replaced = self.replace_epochs(epochs);
-            self.log_dir.guard(replaced)?;
-            self.publish();
-        }
-        Ok(())
-    }
-
-    /// Gives the log its topic's id, for good. Zero ids say nothing.
-    pub fn assign_topic_id(&mut self, id: TopicId) -> Result<(), OpenError> {
-        if id.is_zero() || self.topic_id == id {
-            return Ok(());
-        }
-        if !self.topic_id.is_zero() {
-            return Err(OpenError::InconsistentTopicId { stored: self.topic_id, requested: id });
-        }
-        self.check()?;
-        self.log_dir.guard(meta::write_topic_id(&self.dir.path(), id))?;
-        self.topic_id = id;
-        self.publish();
-        Ok(())
-    }
-
     fn should_roll(&self, bytes: u64, max_timestamp: i64, last_offset: i64, now_ms: i64) -> io::Result<bool> {
         let (segment, config) = (self.active_segment(), &self.config);
         let size = segment.size();
@@ -471,7 +434,7 @@ impl Log {
         self.producers.set_end(base);
         snapshot::write(&self.dir.path(), &self.producers)?;
         self.add_segment(base)?;
-        (self.log_dir.on_roll)(&self.tp);
+        self.log_dir.ask_for(&self.tp, Errand::FlushClosed);
         Ok(())
     }
 

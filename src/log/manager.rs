@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
-use super::dir::LogDir;
+use super::dir::{Errand, LogDir};
 use super::disk;
 use super::error::{OpenError, StorageError};
 use super::handle::LogHandle;
@@ -59,8 +59,12 @@ impl Manager {
     /// As [`Self::start`]; `progress` shows how far it is.
     pub fn start_watched(options: ManagerOptions, progress: &LoadProgress) -> Result<Arc<Self>, StartError> {
         let (rolled, flushes) = mpsc::channel::<TopicPartition>();
-        let on_roll = Arc::new(move |tp: &TopicPartition| _ = rolled.send(tp.clone()));
-        let dirs = open_dirs(&options, on_roll)?;
+        let (noted, notes) = mpsc::channel::<TopicPartition>();
+        let on_errand = move |tp: &TopicPartition, errand| {
+            let queue = if errand == Errand::FlushClosed { &rolled } else { &noted };
+            let _ = queue.send(tp.clone());
+        };
+        let dirs = open_dirs(&options, Arc::new(on_errand))?;
         let Loaded { logs, futures } = load_all(&dirs, &options, progress)?;
         futures.keys().filter_map(|tp| logs.get(tp)).for_each(|log| log.lock().being_copied = true);
         let manager = Arc::new(Self {
@@ -74,18 +78,24 @@ impl Manager {
             topic_configs: RwLock::new(options.topic_configs),
             producer_expiration_ms: AtomicI64::new(options.producer_expiration_ms),
         });
-        let weak = Arc::downgrade(&manager);
-        let flusher = move || {
-            for tp in flushes {
+        // A failure has taken the dir offline and was told there.
+        manager.run_errands("log-flusher", flushes, |log| _ = log.flush(true));
+        manager.run_errands("log-notes", notes, |log| _ = log.lock().write_notes());
+        Ok(manager)
+    }
+
+    /// A thread that does something for each partition that comes along, as long as the manager lives.
+    fn run_errands(self: &Arc<Self>, name: &str, partitions: mpsc::Receiver<TopicPartition>, run: fn(&LogHandle)) {
+        let weak = Arc::downgrade(self);
+        let thread = move || {
+            for tp in partitions {
                 let Some(manager) = weak.upgrade() else { return };
                 for log in [manager.get(&tp), manager.future(&tp)].iter().flatten() {
-                    // A failure has taken the dir offline and was told there.
-                    let _ = log.flush(true);
+                    run(log);
                 }
             }
         };
-        std::thread::Builder::new().name("log-flusher".into()).spawn(flusher).expect("the system can start a thread");
-        Ok(manager)
+        std::thread::Builder::new().name(name.into()).spawn(thread).expect("the system can start a thread");
     }
 
     /// The log of a partition, if it is here and its dir is alive.

@@ -68,9 +68,9 @@ pub fn read_topic_id(partition_dir: &Path) -> io::Result<Option<TopicId>> {
     id.filter(|id| !id.is_zero()).map(Some).ok_or_else(|| invalid(&path, "malformed"))
 }
 
-/// Writes a partition's topic id.
+/// Writes a partition's topic id; the directory is left to be synced.
 pub fn write_topic_id(partition_dir: &Path, id: TopicId) -> io::Result<()> {
-    disk::replace(&partition_dir.join(PARTITION_METADATA), format!("version: 0\ntopic_id: {id}").as_bytes())
+    disk::put_in_place(&partition_dir.join(PARTITION_METADATA), format!("version: 0\ntopic_id: {id}").as_bytes())
 }
 
 #[cfg(test)]

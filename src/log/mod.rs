@@ -27,6 +27,7 @@ pub mod meta;
 mod mover;
 mod moves;
 mod names;
+mod notes;
 pub mod open_files;
 pub mod producers;
 mod progress;

@@ -83,6 +83,12 @@ pub fn write(dir: &Path, producers: &Producers) -> io::Result<()> {
     disk::append(&path, &encode(&producers.to_snapshot()))
 }
 
+/// As [`write`], unless there is a snapshot as of that offset, or the log is empty, as in Kafka.
+pub fn write_if_new(dir: &Path, producers: &Producers, log_start: i64) -> io::Result<()> {
+    let news = producers.end() > log_start && !path(dir, producers.end()).exists();
+    if news { write(dir, producers) } else { Ok(()) }
+}
+
 /// Offsets of the snapshots in a directory, ascending.
 pub fn list(dir: &Path) -> io::Result<Vec<i64>> {
     let mut offsets = Vec::new();

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 
 use super::checkpoint::OffsetCheckpoint;
-use super::dir::{LogDir, OnFailure, OnRoll};
+use super::dir::{LogDir, OnErrand, OnFailure};
 use super::disk;
 use super::handle::LogHandle;
 use super::load::{self, OpenOptions};
@@ -132,7 +132,7 @@ impl Checkpointed {
 }
 
 /// Opens and locks the dirs and checks who they belong to. Dirs that the disk refuses are offline from the beginning.
-pub(super) fn open_dirs(options: &ManagerOptions, on_roll: Arc<OnRoll>) -> Result<Vec<DirState>, StartError> {
+pub(super) fn open_dirs(options: &ManagerOptions, on_errand: Arc<OnErrand>) -> Result<Vec<DirState>, StartError> {
     let mut seen = HashSet::new();
     let mut states = Vec::new();
     for path in &options.dirs {
@@ -142,7 +142,7 @@ pub(super) fn open_dirs(options: &ManagerOptions, on_roll: Arc<OnRoll>) -> Resul
         if !seen.insert(created.as_ref().unwrap_or(&resolved).clone()) {
             return Err(StartError::DuplicateDir(path.clone()));
         }
-        let dir = LogDir::new(resolved.clone(), options.on_dir_failure.clone(), on_roll.clone());
+        let dir = LogDir::new(resolved.clone(), options.on_dir_failure.clone(), on_errand.clone());
         let lock = match created.and_then(|path| lock_dir(&path)) {
             Err(error) => {
                 dir.fail(&error);
