@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use barnabas::log::snapshot::{SnapshotEntry, encode};
-use barnabas::record::{BatchBuilder, HEADER_BYTES};
+use barnabas::record::{BatchBuilder, Codec, HEADER_BYTES};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -100,6 +100,19 @@ fn offsets_that_reach_into_the_next_segment_are_cut_off() {
 #[test]
 fn a_record_of_1970_leaves_an_index_entry_of_zeros() {
     checks::partition_dir::check(&log_of(&[0], |_, batch| batch[27..43].fill(0)));
+}
+
+#[test]
+fn what_a_follower_accepts_stays() {
+    for offsets in
+        [&[5, 1 << 40][..], &[5, 1 << 40, (1 << 40) + 1, 1 << 50], &[7, i64::MAX - 1], &[7, i64::MAX], &[5, 4]]
+    {
+        let mut log = log_of(offsets, |_, _| {});
+        log[0] |= 128;
+        checks::partition_dir::check(&log);
+    }
+    let messages = [5i64, 1 << 40].map(|offset| checks::input::wrapper(0, Codec::Gzip, offset, &[0; 30]));
+    checks::partition_dir::check(&[&[128 | 2, 0, 0], &messages.concat()[..]].concat());
 }
 
 #[test]

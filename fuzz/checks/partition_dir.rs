@@ -22,15 +22,18 @@ pub fn check(data: &[u8]) {
     let (bits, second_base) = (input.byte(), input.short());
     let first = if bits & 1 != 0 { input.piece() } else { &[] };
     let sound_crcs = |bytes: &[u8]| if bits & 2 != 0 { with_crcs(bytes) } else { bytes.to_vec() };
+    let mut config = LogConfig { index_interval_bytes: if bits & 4 != 0 { 0 } else { 4096 }, ..LogConfig::default() };
+    config.cleanup_policy.compact = bits & 8 != 0;
     let partition = Partition::new();
-    if first.is_empty() {
+    let mut replicated = None;
+    if bits & 128 != 0 {
+        replicated = Some(replicate(&partition, &config, sound_crcs(input.rest())));
+    } else if first.is_empty() {
         partition.write("00000000000000000000.log", &sound_crcs(input.rest()));
     } else {
         partition.write("00000000000000000000.log", &sound_crcs(first));
         partition.write(&format!("{second_base:020}.log"), &sound_crcs(input.rest()));
     }
-    let mut config = LogConfig { index_interval_bytes: if bits & 4 != 0 { 0 } else { 4096 }, ..LogConfig::default() };
-    config.cleanup_policy.compact = bits & 8 != 0;
     if bits & 16 != 0 {
         dump(&partition);
     }
@@ -43,6 +46,7 @@ pub fn check(data: &[u8]) {
 
     let mut log = partition.open(&config, false).expect("whatever is there can be loaded");
     partition.assert_sound(&config);
+    assert!(replicated.is_none_or(|end| log.end_offset() == end), "recovery took what a follower had accepted");
     let batches = read_all(&log);
     ask(&log);
     if bits & 64 != 0 {
@@ -74,6 +78,16 @@ pub fn check(data: &[u8]) {
         read_all(&log);
     }
     ask(&log);
+}
+
+/// A follower is sent the bytes, and killed. Returns where its log ended.
+fn replicate(partition: &Partition, config: &LogConfig, bytes: Vec<u8>) -> Offset {
+    let mut log = partition.open(config, true).expect("an empty directory");
+    if let Ok(info) = log.append_as_follower(&bytes.into()) {
+        assert_eq!(info.last_offset.0 + 1, log.end_offset().0);
+    }
+    assert!(!log.log_dir().is_offline(), "what a leader sent has taken the log dir offline");
+    log.end_offset()
 }
 
 /// Compaction gives up where records make no sense; else it leaves a log with the same end.

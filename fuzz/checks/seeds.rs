@@ -74,7 +74,7 @@ fn of_log(path: &Path, bytes: &[u8], put: &mut impl FnMut(&'static str, Vec<u8>)
         })
         .for_each(drop);
     let head = &bytes[..bytes.len().min(SEED_BYTES)];
-    for bits in [2, 6, 14, 16 + 2, 32, 64 + 2] {
+    for bits in [2, 6, 14, 16 + 2, 32, 64 + 2, 128 + 2] {
         put("partition_dir", pieces(&[bits, 0, 0], &[], head));
     }
     if let [first, second, ..] = &sound[..] {

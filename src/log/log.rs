@@ -29,7 +29,7 @@ use crate::record::{
 use crate::time::Clock;
 
 /// Segments and positions are 32-bit on disk.
-const MAX_RELATIVE_OFFSET: i64 = i32::MAX as i64;
+pub(super) const MAX_RELATIVE_OFFSET: i64 = i32::MAX as i64;
 
 /// How a leader appends.
 #[derive(Clone, Copy, Debug)]
@@ -255,7 +255,7 @@ impl Log {
             batch.check_crc()?;
             let header = batch.header;
             let next = header.last_offset();
-            if next <= last || next < header.base_offset {
+            if header.base_offset <= last || next < header.base_offset || next == i64::MAX {
                 return Err(FollowerAppendError::OffsetsOutOfOrder { last: Offset(last), next: Offset(next) });
             }
             last = next;
@@ -285,6 +285,9 @@ impl Log {
         if first < self.end {
             let (first, log_end) = (Offset(first), Offset(self.end));
             return Err(FollowerAppendError::UnexpectedOffset { first, log_end });
+        }
+        if last - first > MAX_RELATIVE_OFFSET {
+            return self.append_in_parts(records, found.iter().map(|(header, _)| header));
         }
         let limit = self.config.segment_bytes as usize;
         if bytes > limit {

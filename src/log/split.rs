@@ -1,14 +1,19 @@
-//! Splitting a segment whose offsets are too far from its base for 32 bits. Old brokers' compaction wrote such segments.
-//! Source: `LogLoader`, `LocalLog.splitOverflowedSegment` of Kafka 3.9 (KAFKA-6264).
+//! Offsets too far from each other for the 32 bits of an index: splitting a segment, as old brokers' compaction wrote them,
+//! and what such a leader sends. Source: `LogLoader`, `LocalLog.splitOverflowedSegment` of Kafka 3.9 (KAFKA-6264).
 
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::disk;
+use super::error::FollowerAppendError;
+use super::log::{AppendInfo, Log, MAX_RELATIVE_OFFSET};
 use super::names::{INDEX, LOG, Suffix, TIME_INDEX, TXN_INDEX};
 use super::scan::{HEADERS_CHUNK_BYTES, Scan, ScanError};
 use super::segment::{PartitionDir, Segment};
+use crate::record::BatchHeader;
 
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 1 << 20;
@@ -49,6 +54,40 @@ pub fn split(dir: &Arc<PartitionDir>, segment: &Segment) -> io::Result<Vec<PathB
     }
     disk::sync_dir(&dir.path())?;
     Ok(replaced)
+}
+
+impl Log {
+    /// Appends a leader's batches, whose headers these are, in parts that each have room in a segment. If a part is refused,
+    /// those before it stay.
+    pub(super) fn append_in_parts<'a>(
+        &mut self,
+        records: &Bytes,
+        headers: impl Iterator<Item = &'a BatchHeader>,
+    ) -> Result<AppendInfo, FollowerAppendError> {
+        let (mut parts, mut from, mut to, mut first) = (Vec::new(), 0, 0, None);
+        for header in headers {
+            if header.last_offset() - *first.get_or_insert(header.base_offset) > MAX_RELATIVE_OFFSET {
+                parts.push(from..to);
+                (from, first) = (to, Some(header.base_offset));
+            }
+            to += header.size();
+        }
+        parts.push(from..to);
+        let mut whole: Option<AppendInfo> = None;
+        for part in parts {
+            let info = self.append_as_follower(&records.slice(part))?;
+            let before = whole.unwrap_or(AppendInfo { bytes: 0, records: 0, ..info });
+            whole = Some(AppendInfo {
+                last_offset: info.last_offset,
+                leader_epoch: info.leader_epoch,
+                bytes: before.bytes + info.bytes,
+                max_timestamp: before.max_timestamp.max(info.max_timestamp),
+                records: before.records + info.records,
+                ..before
+            });
+        }
+        Ok(whole.expect("there is a last part"))
+    }
 }
 
 /// Base offset and range of bytes of each new segment.
