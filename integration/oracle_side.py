@@ -106,7 +106,8 @@ class Side:
     def text(self, value):
         value = re.sub(r"should be within \[.*\]", "should be within []", value)
         for found, stands_for in self.texts.items():
-            value = value.replace(found, stands_for)
+            # A port may stand within an id.
+            value = re.sub(rf"(?<![0-9A-Za-z-]){re.escape(found)}(?![0-9A-Za-z-])" if found.isdigit() else re.escape(found), stands_for, value)
         for (kind, known), stands_for in self.aliases.items():
             if kind == "id" and UUID.fullmatch(known):
                 value = value.replace(base64.urlsafe_b64encode(uuid.UUID(known).bytes).decode().rstrip("="), stands_for)

@@ -102,10 +102,10 @@ def run_to_end(directory, *arguments, timeout_s=30):
 
 
 def test_what_is_not_honoured_is_said_in_one_line(broker):
-    one = broker(log_retention_hours=24, background_threads=11, my_own_key=1).start()
+    one = broker(controller_quota_window_num=12, background_threads=11, my_own_key=1).start()
     warnings = [line for line in one.log().splitlines() if "known but have no effect" in line]
     assert len(warnings) == 1 and " WARN " in warnings[0], one.log()
-    assert "log.retention.hours" in warnings[0] and "background.threads" in warnings[0], warnings
+    assert "controller.quota.window.num" in warnings[0] and "background.threads" in warnings[0], warnings
     unknown = [line for line in one.log().splitlines() if "not known" in line]
     assert len(unknown) == 1 and "my.own.key" in unknown[0], one.log()
 
