@@ -220,10 +220,11 @@ impl Manager {
         // between leaves two, which stops the next start, and never none.
         copy.rename_to_current()?;
         log.exchange(&mut copy, high_watermark);
-        self.futures.write().remove(tp);
         let (to, from) = (log.log_dir().clone(), copy.log_dir().clone());
         // Now `copy` is the old log.
         let discarded = discard(&mut copy, Clock.wall_ms());
+        // Only now, so that whoever sees the move ended sees one directory.
+        self.futures.write().remove(tp);
         drop((log, copy));
         tracing::info!(%tp, from = %from.path.display(), to = %to.path.display(), "moved the log");
         for dir in [&to, &from] {
