@@ -165,6 +165,8 @@ fn idempotent_producers() {
     assert_eq!(append(3, 0, i32::MAX, 3).unwrap().first_offset, Offset(18)); // inside a batch too
     assert!(append(3, 0, i32::MAX, 3).unwrap().duplicate);
     assert_eq!(append(3, 0, 2, 1).unwrap().first_offset, Offset(21));
+    assert_eq!(code(append(4, -1, 0, 1)), ErrorCode::None); // without an epoch
+    assert_eq!(code(append(4, 0, 7, 1)), ErrorCode::None); // then any sequence
     log.close().unwrap();
 
     // After a restart the newest batch of each producer is known.

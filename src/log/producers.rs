@@ -244,7 +244,8 @@ impl Producers {
             let (epoch, known) = (marker.coordinator_epoch, producer.coordinator_epoch);
             return Err(ProducerError::CoordinatorFenced { producer_id, epoch, known });
         }
-        if data && origin == AppendOrigin::Client {
+        // A producer known without an epoch may go on anywhere.
+        if data && origin == AppendOrigin::Client && producer.epoch >= 0 {
             let last = if epoch == producer.epoch { producer.last_sequence() } else { -1 };
             let expected = add_sequence(last, 1);
             if header.base_sequence != expected {
